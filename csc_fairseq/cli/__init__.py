@@ -1,0 +1,1 @@
+"""The `csc` command: main.py dispatches to one module per verb."""

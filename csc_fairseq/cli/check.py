@@ -1,0 +1,47 @@
+"""`csc check`: are these manifests, their labels and their audio what training expects?"""
+
+import argparse
+from pathlib import Path
+
+from csc_fairseq.data.check import check_manifest, compare_manifests
+from csc_fairseq.data.manifest import LABEL_SUFFIXES, Manifest, identity_labels, label_path, read_manifest
+
+SUMMARY = "validate manifests: every problem with file and line"
+EXAMPLE = "csc check manifests/train.tsv manifests/valid.tsv --deep"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `csc check`."""
+    parser.add_argument("manifests", nargs="+", type=Path, metavar="MANIFEST.tsv", help="wav2vec manifests to check")
+    parser.add_argument("--deep", action="store_true", help="decode all audio: finds corrupt, NaN and silent files")
+    parser.add_argument("--sample-rate", type=int, default=16000, help="expected rate in Hz (default: %(default)s)")
+    parser.add_argument(
+        "--allow-rates", action="store_true", help="accept other rates; lengths then count samples at --sample-rate"
+    )
+    parser.add_argument("--jobs", type=int, default=4, help="threads that read files (default: %(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print `file:line: message` for every problem, one OK line for every good manifest; 1 if there was a problem."""
+    good = []
+    for path in args.manifests:
+        problems = check_manifest(
+            path, args.sample_rate, resample=args.allow_rates, deep=args.deep, jobs=args.jobs, progress=f"check {path}"
+        )
+        for problem in problems:
+            print(problem)
+        if not problems:
+            good.append(read_manifest(path))
+            print(f"OK {path}: {_contents(good[-1], args.sample_rate)}")
+    for note in compare_manifests(good):
+        print(f"note: {note}")
+    return 0 if len(good) == len(args.manifests) else 1
+
+
+def _contents(manifest: Manifest, sample_rate: int) -> str:
+    hours = manifest.frames.sum() / sample_rate / 3600
+    parts = [f"{len(manifest)} recordings", f"{hours:.2f} h"]
+    for level, suffix in LABEL_SUFFIXES.items():
+        if label_path(manifest, suffix).is_file():
+            parts.append(f"{len(set(identity_labels(manifest, level)))} {level}s")
+    return ", ".join(parts)

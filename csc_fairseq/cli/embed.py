@@ -1,0 +1,82 @@
+"""`csc embed`: recordings to embeddings, in one file."""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+from csc_fairseq.cli.model_options import add_model_arguments, add_resample_argument, load_model
+from csc_fairseq.errors import InputError
+
+SUMMARY = "write the embeddings of recordings to one file"
+EXAMPLE = """\
+csc embed a.wav b.flac --model checkpoint_best.pt --out embeddings.npz
+csc embed test.tsv --model checkpoint_best.pt --out embeddings.npz
+python -c "import numpy; f = numpy.load('embeddings.npz'); print(f['names'], f['embeddings'].shape)\""""
+SECONDS_AT_ONCE = 256  # of audio decoded together
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of this verb."""
+    parser.add_argument("inputs", nargs="+", metavar="FILE|MANIFEST.tsv", help="mono recordings, or manifests of them")
+    add_model_arguments(parser)
+    parser.add_argument(
+        "--out", required=True, metavar="NPZ", help="file to write: names (N), embeddings (N, E), facts"
+    )
+    parser.add_argument("--sources", action="store_true", help="one embedding per talker heard: (N, C, E)")
+    add_resample_argument(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Writes an .npz with `names` [N] (as given, or as in the manifest) and `embeddings`, in the order of the input."""
+    import numpy as np
+    from tqdm import tqdm
+
+    out = Path(arguments.out)
+    if out.suffix != ".npz":
+        raise InputError(f"{out}: expected a name that ends in .npz")
+    names, files = _recordings(arguments.inputs)
+    model = load_model(arguments)
+    embed = model.embed_sources if arguments.sources else model.embed
+    rows: dict[int, np.ndarray] = {}
+    with tqdm(total=len(files), desc="embed", unit="file", leave=False, disable=None) as bar:
+        for portion in _portions(files):
+            embedded = embed([files[i] for i in portion], resample=arguments.resample)
+            rows.update(zip(portion, embedded, strict=True))
+            bar.update(len(portion))
+    embeddings = np.stack([rows[i] for i in range(len(files))])
+    out.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(out, names=np.array(names), embeddings=embeddings, identity_level=np.array(model.identity_level))
+    print(f"{out}: {len(names)} recordings, embeddings {embeddings.shape}")
+    return 0
+
+
+def _recordings(inputs: list[str]) -> tuple[list[str], list[Path]]:
+    """Names and paths; manifests are taken apart."""
+    from csc_fairseq.data.manifest import read_manifest
+
+    names, files = [], []
+    for given in inputs:
+        if given.endswith(".tsv"):
+            manifest = read_manifest(given)
+            names += manifest.names
+            files += [manifest.file(i) for i in range(len(manifest))]
+        else:
+            names.append(given)
+            files.append(Path(given))
+    return names, files
+
+
+def _portions(files: list[Path]) -> Iterator[list[int]]:
+    """Positions of recordings of like length, so that little is padded, in portions of bounded duration."""
+    from csc_fairseq.data.audio import probe
+    from csc_fairseq.data.parallel import parallel_map
+
+    headers = list(parallel_map(probe, files, jobs=8, progress="headers"))
+    seconds = [header.frames / header.sample_rate for header in headers]
+    portion: list[int] = []
+    for i in sorted(range(len(files)), key=lambda i: seconds[i]):
+        if portion and sum(seconds[j] for j in portion) + seconds[i] > SECONDS_AT_ONCE:
+            yield portion
+            portion = []
+        portion.append(i)
+    yield portion

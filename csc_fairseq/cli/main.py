@@ -1,0 +1,103 @@
+"""`csc VERB ...`: finds the verb's module, parses its options, and turns bad input into one line and exit status 2.
+
+A verb is a module with SUMMARY (one line), EXAMPLE (commands), add_arguments(parser) and run(arguments) -> exit
+status. Only the verb that is called is imported, and verbs import torch inside `run`, so that help is instant.
+"""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+from csc_fairseq import __version__
+from csc_fairseq.errors import InputError
+
+VERBS = {
+    "doctor": "csc_fairseq.cli.doctor",
+    "prepare": "csc_fairseq.cli.prepare",
+    "check": "csc_fairseq.cli.check",
+    "mix": "csc_fairseq.cli.mix",
+    "embed": "csc_fairseq.cli.embed",
+    "score": "csc_fairseq.cli.score",
+    "separate": "csc_fairseq.cli.separate",
+    "evaluate": "csc_fairseq.cli.evaluate",
+    "export": "csc_fairseq.cli.export",
+    "demo": "csc_fairseq.cli.demo",
+}
+BAD_INPUT = 2
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb.
+
+    Args:
+        argv: arguments after `csc`; those of the process by default.
+
+    Returns:
+        Exit status: the verb's own (0 is success), 2 for bad input, 130 when interrupted. Unknown options, --help and
+        --version leave through SystemExit, as argparse does.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    verb = argv[0] if argv and argv[0] in VERBS else None
+    if verb is None:
+        _overview().parse_args(argv or ["--help"])
+        raise AssertionError("argparse accepts no verb that is not in VERBS")
+    module = importlib.import_module(VERBS[verb])
+    # Taken out by hand, so that it also works behind a sub-verb (`csc prepare folders --debug`).
+    debug = "--debug" in argv
+    arguments = _verb_parser(verb, module).parse_args([argument for argument in argv[1:] if argument != "--debug"])
+    arguments.debug = debug
+    try:
+        return module.run(arguments)
+    except (InputError, OSError) as error:
+        if debug:
+            raise
+        print(f"csc {verb}: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print(f"csc {verb}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _verb_parser(verb: str, module: ModuleType) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"csc {verb}",
+        description=module.SUMMARY,
+        epilog=f"example:\n{_indented(module.EXAMPLE)}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    module.add_arguments(parser)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def _overview() -> argparse.ArgumentParser:
+    """Parser of `csc` without a verb: help, version, and the complaint about an unknown verb."""
+    summaries = {verb: importlib.import_module(name).SUMMARY for verb, name in VERBS.items()}
+    parser = argparse.ArgumentParser(
+        prog="csc",
+        description="Contrastive separative coding: speaker embeddings while others talk.",
+        epilog="\n".join(
+            ["verbs:", *(f"  {verb:10}{summary}" for verb, summary in summaries.items())]
+            + [
+                "",
+                "`csc VERB --help` gives options and an example. Training: fairseq-hydra-train --config-name csc_base",
+            ]
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"csc-fairseq {__version__}")
+    parser.add_argument("verb", choices=list(VERBS), metavar="VERB", help="what to do")
+    return parser
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.strip().splitlines())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

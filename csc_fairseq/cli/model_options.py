@@ -1,0 +1,35 @@
+"""Options that all verbs with a model share."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from csc_fairseq.inference.speaker_encoder import SpeakerEncoder
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """--model and --device."""
+    parser.add_argument("--model", required=True, metavar="CKPT", help="checkpoint of fairseq-hydra-train, or a bundle")
+    parser.add_argument("--device", default="cpu", help="where the model runs, e.g. cuda (default: %(default)s)")
+
+
+def add_resample_argument(parser: argparse.ArgumentParser) -> None:
+    """--resample."""
+    parser.add_argument(
+        "--resample", action="store_true", help="convert recordings of another rate instead of refusing them"
+    )
+
+
+def load_model(arguments: argparse.Namespace) -> "SpeakerEncoder":
+    """The model that --model and --device name. InputError for a device that is not there."""
+    import torch
+
+    from csc_fairseq.errors import InputError
+    from csc_fairseq.inference.checkpoint import load_model
+
+    try:
+        torch.empty(0, device=arguments.device)
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts, an unknown device is a RuntimeError
+        reason = str(error).splitlines()[0]
+        raise InputError(f"--device {arguments.device}: cannot be used ({reason}); use cpu") from error
+    return load_model(arguments.model, arguments.device)

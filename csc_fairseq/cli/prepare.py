@@ -1,0 +1,190 @@
+"""`csc prepare`: from folders of recordings to manifests."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from csc_fairseq.data.manifest import write_manifest
+from csc_fairseq.data.preparation import (
+    EXTENSIONS,
+    KEPT_FOR_TRAINING,
+    Recording,
+    choose_held_out,
+    find_recordings,
+    folder_label,
+    measure,
+    summary,
+    write_splits,
+)
+from csc_fairseq.data.split_table import assign_splits, read_recording_list, read_split_table, select_recordings
+from csc_fairseq.errors import InputError
+
+SUMMARY = "write manifests for a corpus of speech, or for noise and room impulse responses"
+EXAMPLE = "csc prepare folders /data/LibriSpeech --speaker-level 2 --session-level 3 --out manifests"
+EXAMPLE_AUDIO = "csc prepare audio /data/musan/noise --out manifests/noise.tsv"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `csc prepare folders` and `csc prepare audio`."""
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
+    folders = kinds.add_parser(
+        "folders", help="speech stored as speaker/…/file, with labels and splits", epilog=f"example: {EXAMPLE}"
+    )
+    _add_common(folders)
+    folders.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the manifests")
+    folders.add_argument(
+        "--speaker-level",
+        type=int,
+        default=1,
+        metavar="N",
+        help="which folder is the speaker: 1 is the first below ROOT, -1 the one that holds the file (default: 1)",
+    )
+    folders.add_argument(
+        "--session-level", type=int, metavar="N", help="which folder is the session; writes .session files"
+    )
+    folders.add_argument(
+        "--splits",
+        type=Path,
+        metavar="TABLE",
+        help="speakers and their splits: tab-separated with the columns speaker, split and perhaps corpus (the folder "
+        "above), or lines `speaker split`; without it all is train",
+    )
+    folders.add_argument(
+        "--ignore-missing", action="store_true", help="leave out speakers that TABLE lacks, instead of stopping"
+    )
+    held_out = folders.add_mutually_exclusive_group()
+    held_out.add_argument(
+        "--valid-per-speaker",
+        type=int,
+        metavar="N",
+        help=f"move N recordings of each training speaker with at least N+{KEPT_FOR_TRAINING} to split valid",
+    )
+    held_out.add_argument(
+        "--valid-share", type=float, metavar="P", help="move this share of each training speaker's recordings to valid"
+    )
+    folders.add_argument("--seed", type=int, default=1, help="for the choice of these (default: %(default)s)")
+    folders.add_argument(
+        "--min-seconds", type=float, default=0.0, metavar="S", help="leave out shorter recordings (default: keep all)"
+    )
+
+    audio = kinds.add_parser(
+        "audio", help="recordings without labels: noise, impulse responses", epilog=f"example: {EXAMPLE_AUDIO}"
+    )
+    _add_common(audio)
+    audio.add_argument("--out", type=Path, required=True, metavar="FILE.tsv", help="the manifest to write")
+    audio.add_argument(
+        "--list",
+        type=Path,
+        metavar="TABLE",
+        help="take only what this tab-separated table names in its columns name and perhaps corpus (the folder above)",
+    )
+    audio.add_argument("--split", help="only rows whose column split has this value")
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("root", type=Path, metavar="ROOT", help="folder that holds the recordings")
+    parser.add_argument(
+        "--ext",
+        default=",".join(EXTENSIONS),
+        metavar="LIST",
+        help="file name extensions, with commas between (default: %(default)s)",
+    )
+    parser.add_argument("--sample-rate", type=int, default=16000, help="expected rate in Hz (default: %(default)s)")
+    parser.add_argument(
+        "--allow-rates",
+        action="store_true",
+        help="accept files of other rates; the manifest then counts samples at --sample-rate, for training that "
+        "resamples (stock wav2vec 2.0 does not)",
+    )
+    parser.add_argument("--jobs", type=int, default=4, help="threads that read headers (default: %(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the manifests and print a summary."""
+    # Manifests hold the resolved folder, whatever links or ".." the user came by; tables are matched against it too.
+    args.root = args.root.resolve()
+    return {"folders": _run_folders, "audio": _run_audio}[args.kind](args)
+
+
+def _measured(args: argparse.Namespace, names: Sequence[str]) -> list[int]:
+    return measure(args.root, names, args.sample_rate, args.allow_rates, args.jobs, progress="read headers")
+
+
+def _run_audio(args: argparse.Namespace) -> int:
+    if args.split is not None and args.list is None:
+        raise InputError("--split names rows of a table; give the table with --list")
+    names = find_recordings(args.root, args.ext.split(","))
+    found = len(names)
+    if args.list is not None:
+        names = select_recordings(args.root, names, read_recording_list(args.list, args.split), args.list)
+    lengths = _measured(args, names)
+    write_manifest(args.out, args.root, zip(names, lengths, strict=True))
+    minutes = sum(lengths) / args.sample_rate / 60
+    print(f"{args.out}: {len(names)} recordings, {minutes:.1f} min")
+    if args.list is not None:
+        print(f"left out, not in {args.list}: {found - len(names)} recordings")
+    return 0
+
+
+def _run_folders(args: argparse.Namespace) -> int:
+    _check_hold_out(args)
+    names = find_recordings(args.root, args.ext.split(","))
+    speakers = [folder_label(name, args.speaker_level) for name in names]
+    sessions = ["" if args.session_level is None else folder_label(name, args.session_level) for name in names]
+    if args.splits is None:
+        split_of = dict.fromkeys(speakers, "train")
+    else:
+        table = read_split_table(args.splits)
+        split_of = assign_splits(args.root, speakers, table, args.splits, args.ignore_missing)
+    rows = [row for row in zip(names, speakers, sessions, strict=True) if row[1] in split_of]
+    lengths = _measured(args, [name for name, _, _ in rows])
+    recordings = [
+        Recording(name, frames, speaker, session)
+        for (name, speaker, session), frames in zip(rows, lengths, strict=True)
+    ]
+    kept = [recording for recording in recordings if recording.frames >= args.min_seconds * args.sample_rate]
+    splits = _group(kept, split_of)
+    if args.valid_per_speaker is not None or args.valid_share is not None:
+        splits = _hold_out(splits, args)
+    for split in sorted(set(split_of.values())):
+        if not splits.get(split):
+            raise InputError(f"{args.root}: no recording is left for split {split}; lower --min-seconds")
+    write_splits(args.out, args.root, splits, sessions=args.session_level is not None)
+    print(summary(splits, args.sample_rate))
+    if args.min_seconds > 0:
+        print(f"left out, shorter than {args.min_seconds:g} s: {len(recordings) - len(kept)} recordings")
+    if len(rows) < len(names):
+        unknown = len(set(speakers) - set(split_of))
+        print(f"left out, not in {args.splits}: {unknown} speakers with {len(names) - len(rows)} recordings")
+    return 0
+
+
+def _check_hold_out(args: argparse.Namespace) -> None:
+    if args.valid_per_speaker is not None and args.valid_per_speaker < 1:
+        raise InputError(f"--valid-per-speaker {args.valid_per_speaker}: expected at least 1")
+    if args.valid_share is not None and not 0 < args.valid_share < 1:
+        raise InputError(f"--valid-share {args.valid_share}: expected a share between 0 and 1, such as 0.05")
+
+
+def _group(recordings: Sequence[Recording], split_of: dict[str, str]) -> dict[str, list[Recording]]:
+    splits: dict[str, list[Recording]] = {}
+    for recording in recordings:
+        splits.setdefault(split_of[recording.speaker], []).append(recording)
+    return dict(sorted(splits.items()))
+
+
+def _hold_out(splits: dict[str, list[Recording]], args: argparse.Namespace) -> dict[str, list[Recording]]:
+    """Move recordings of training speakers from split train to a split valid."""
+    if "train" not in splits or "valid" in splits:
+        raise InputError(
+            f"{args.splits}: has the splits {', '.join(splits)}; holding out needs train and makes valid itself; "
+            "rename them, or hold out nothing"
+        )
+    train = splits["train"]
+    held_out = choose_held_out(train, args.valid_per_speaker, args.valid_share, args.seed)
+    if not any(held_out):
+        raise InputError("no training speaker can spare recordings for split valid; hold out fewer, or none")
+    parts = {False: [], True: []}
+    for recording, held in zip(train, held_out, strict=True):
+        parts[held].append(recording)
+    return dict(sorted((splits | {"train": parts[False], "valid": parts[True]}).items()))

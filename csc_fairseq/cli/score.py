@@ -1,0 +1,23 @@
+"""`csc score`: is it the same voice?"""
+
+import argparse
+
+from csc_fairseq.cli.model_options import add_model_arguments, add_resample_argument, load_model
+
+SUMMARY = "print how alike the voices of two recordings are"
+EXAMPLE = "csc score enrol.wav test.wav --model checkpoint_best.pt"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of this verb."""
+    parser.add_argument("enrol", help="recording of one voice")
+    parser.add_argument("test", help="recording in which that voice is looked for, others may talk at the same time")
+    add_model_arguments(parser)
+    add_resample_argument(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints the cosine in [-1, 1], the largest over the talkers of the test recording."""
+    model = load_model(arguments)
+    print(f"{model.score(arguments.enrol, arguments.test, resample=arguments.resample):.4f}")
+    return 0

@@ -1,0 +1,186 @@
+"""fairseq criterion `csc`: separation and identification of the same streams under one permutation."""
+
+import math
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from fairseq import metrics
+from fairseq.criterions import FairseqCriterion, register_criterion
+from fairseq.dataclass import FairseqDataclass
+from torch import Tensor
+
+from csc_fairseq.errors import InputError
+from csc_fairseq.losses.contrastive import contrastive_separative_loss, effective_rank, identity_logits
+from csc_fairseq.losses.permutation import best_permutation, reorder, separation_costs
+from csc_fairseq.losses.si_snr import si_snr
+from csc_fairseq.modules.separative_encoder import SeparativeOutput
+
+
+@dataclass
+class CscCriterionConfig(FairseqDataclass):
+    """Options of `criterion=csc`: L = L_sep + λ(t)·½[ℓ(q) + ℓ(s)] + μ·(1 − spread of the table)."""
+
+    contrastive_weight: float = field(
+        default=20.0, metadata={"help": "λ, nats of identification against dB of separation"}
+    )
+    contrastive_warmup: int = field(default=200, metadata={"help": "updates over which λ rises linearly from 0"})
+    table_spread_weight: float = field(
+        default=0.0, metadata={"help": "μ, pressure that keeps the table's rows apart; 0 = off"}
+    )
+
+
+@register_criterion("csc", dataclass=CscCriterionConfig)
+class CscCriterion(FairseqCriterion):
+    """Returns the sum over mixtures; fairseq divides gradients by the global number of mixtures, so ranks see the global batch."""
+
+    def __init__(self, task, contrastive_weight: float, contrastive_warmup: int, table_spread_weight: float) -> None:
+        super().__init__(task)
+        if contrastive_weight < 0 or contrastive_warmup < 0 or table_spread_weight < 0:
+            raise InputError(
+                "criterion: contrastive_weight, contrastive_warmup and table_spread_weight must not be negative"
+            )
+        self.contrastive_weight = contrastive_weight
+        self.contrastive_warmup = contrastive_warmup
+        self.table_spread_weight = table_spread_weight
+
+    def forward(self, model, sample: dict, reduce: bool = True) -> tuple[Tensor, int, dict]:
+        """Loss summed over the batch's B mixtures (dB + λ nats), B, and sums to log."""
+        module = getattr(model, "module", model)
+        output = model(**sample["net_input"])
+        terms = self._terms(module, output, sample)
+        mixtures = len(terms.permutation)
+        loss = terms.separation + self._weight(module.num_updates) * terms.identification
+        if self.table_spread_weight:
+            loss = loss + self.table_spread_weight * mixtures * (1 - module.table.spread())
+        logging = {
+            "loss": loss.detach(),
+            "separation_loss": terms.separation.detach(),
+            "query_loss": terms.query_loss.detach().sum(),
+            "attended_loss": terms.attended_loss.detach().sum(),
+            "talkers": terms.known.sum(),
+            "correct": terms.correct,
+            "alpha": module.table.alpha.detach() * mixtures,
+            "nsentences": mixtures,
+            "ntokens": sample["net_input"]["source"].numel(),
+            "sample_size": mixtures,
+        }
+        if self.training:
+            module.encoder.memory.stage(output.queries, sample["net_input"]["recordings"])
+        else:
+            logging |= self._validation_figures(module, output, terms, sample)
+        return loss, mixtures, logging
+
+    def _terms(self, module, output: SeparativeOutput, sample: dict) -> "Terms":
+        """The loss terms, with waveforms, embeddings and identities aligned by the one permutation that separation chose."""
+        costs = separation_costs(output.estimates, sample["sources"], sample["present"], sample["net_input"]["source"])
+        separation, permutation = best_permutation(costs)
+        known = sample["identities"] >= 0
+        identities = sample["identities"][known]
+        queries = reorder(output.queries, permutation)[known]
+        attended = reorder(output.attended, permutation)[known]
+        vectors, alpha = module.table.vectors(), module.table.alpha
+        query_loss = contrastive_separative_loss(queries, vectors, identities, alpha)
+        attended_loss = contrastive_separative_loss(attended, vectors, identities, alpha)
+        # Every mixture weighs the same, whether one or all of its talkers are known: the mean over its talkers, then the sum.
+        share = (known / known.sum(1, keepdim=True).clamp_min(1))[known]
+        identification = 0.5 * ((query_loss + attended_loss) * share).sum()
+        with torch.no_grad():
+            correct = (identity_logits(queries, vectors, alpha).argmax(1) == identities).sum()
+        return Terms(
+            separation.sum(), identification, query_loss, attended_loss, permutation, known, queries.detach(), correct
+        )
+
+    def _weight(self, updates: int) -> float:
+        """λ(t): rises linearly during the warm-up; validation always reports the loss at full weight."""
+        if not self.training or self.contrastive_warmup == 0:
+            return self.contrastive_weight
+        return self.contrastive_weight * min(1.0, updates / self.contrastive_warmup)
+
+    def _validation_figures(self, module, output: SeparativeOutput, terms: "Terms", sample: dict) -> dict:
+        """Sums over the batch of what only validation reports."""
+        mixture, sources, present = sample["net_input"]["source"], sample["sources"], sample["present"]
+        estimates = reorder(output.estimates, terms.permutation)
+        improvement = si_snr(estimates, sources) - si_snr(mixture.unsqueeze(1), sources)
+        overlapped = present & (present.sum(1, keepdim=True) > 1)
+        talkers = len(terms.queries)
+        figures = {
+            "si_snri": improvement[overlapped].sum(),
+            "overlapped": overlapped.sum(),
+            "rank_q": effective_rank(terms.queries) * talkers if talkers else 0.0,
+            "prior_entropy": self.task.prior_entropy * talkers,
+            "uniform_entropy": math.log(len(module.table.weight)) * talkers,
+            "table_spread": module.table.spread() * len(mixture),
+            "gradient_ratio": 0.0,
+            "gradient_batches": 0,
+        }
+        if (
+            bool((sample["id"] == 0).any()) and talkers
+        ):  # one batch of the fixed validation mixes is enough, and costs a backward pass
+            figures |= {"gradient_ratio": self._gradient_ratio(module, sample), "gradient_batches": 1}
+        return figures
+
+    def _gradient_ratio(self, module, sample: dict) -> Tensor:
+        """‖∇ λ·identification‖ / ‖∇ separation‖ over the shared trunk's parameters."""
+        trunk = list(module.encoder.trunk.parameters())
+        with torch.enable_grad():
+            terms = self._terms(module, module(**sample["net_input"]), sample)
+            by_separation = torch.autograd.grad(terms.separation, trunk, retain_graph=True)
+            by_identity = torch.autograd.grad(self.contrastive_weight * terms.identification, trunk)
+        return global_norm(by_identity) / global_norm(by_separation)
+
+    @classmethod
+    def reduce_metrics(cls, logging_outputs: list[dict]) -> None:
+        """Means over mixtures, talkers or overlapped talkers of all ranks. Losses are in dB and nats, not in fairseq's bits."""
+        sums = {key: float(sum(log[key] for log in logging_outputs)) for key in logging_outputs[0]}
+
+        def mean(key: str, count: str, name: str | None = None, digits: int = 3) -> None:
+            if sums[count]:
+                metrics.log_scalar(name or key, sums[key] / sums[count], sums[count], round=digits)
+
+        for key in ("loss", "separation_loss", "alpha"):
+            mean(key, "sample_size")
+        for key in ("query_loss", "attended_loss"):
+            mean(key, "talkers")
+        mean("correct", "talkers", "accuracy", 4)
+        if "si_snri" in sums:
+            mean("si_snri", "overlapped")
+            mean("table_spread", "sample_size")
+            mean("gradient_ratio", "gradient_batches")
+            mean("rank_q", "talkers", "effective_rank", 1)
+            for prior, name in (("uniform_entropy", "bound"), ("prior_entropy", "bound_prior")):
+                sums[name] = sums[prior] - sums["query_loss"]
+                mean(name, "talkers")
+        if "wait_seconds" in sums:
+            mean("wait_seconds", "step_seconds", "data_wait", 4)
+
+    @staticmethod
+    def logging_outputs_can_be_summed() -> bool:
+        """True: every logged value is a sum."""
+        return True
+
+
+class Terms(NamedTuple):
+    """What one batch contributes; n counts its talkers with a known identity."""
+
+    separation: Tensor
+    """scalar, dB summed over mixtures"""
+    identification: Tensor
+    """scalar, nats summed over mixtures: ½[ℓ(q) + ℓ(s)], mean over a mixture's known talkers"""
+    query_loss: Tensor
+    """(n,) nats"""
+    attended_loss: Tensor
+    """(n,) nats"""
+    permutation: Tensor
+    """(B, C): the output that each source got"""
+    known: Tensor
+    """(B, C) bool: the source is present and its identity is in the table"""
+    queries: Tensor
+    """(n, E), detached"""
+    correct: Tensor
+    """scalar: talkers whose nearest global vector is their own"""
+
+
+def global_norm(gradients: tuple[Tensor, ...]) -> Tensor:
+    """Euclidean norm over several tensors."""
+    return torch.stack([gradient.norm() for gradient in gradients]).norm()

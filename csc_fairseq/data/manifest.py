@@ -1,0 +1,185 @@
+"""Manifests: wav2vec's TSV (root line, then ``path<TAB>frames``) with label files parallel to it, line for line.
+
+The TSV is fairseq's own, so stock wav2vec 2.0 trains on the same file. A third column breaks stock fairseq (it asserts
+two), therefore labels live beside it (our choice): ``train.tsv`` has ``train.spk`` (speaker) and, where there are any,
+``train.session`` and ``train.cluster``.
+"""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from csc_fairseq.errors import InputError
+
+IDENTITY_LEVELS = ("speaker", "session", "utterance", "cluster")
+LABEL_SUFFIXES = {"speaker": "spk", "session": "session", "cluster": "cluster"}
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Recordings below one folder.
+
+    path: the .tsv itself; recording i stands on its line i + 2. root: absolute folder. names: paths below root.
+    frames: int64 [len(names)], length of each recording in samples, at the sample rate the manifest was prepared for.
+    """
+
+    path: Path
+    root: Path
+    names: tuple[str, ...]
+    frames: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def file(self, index: int) -> Path:
+        """Path of the audio file of recording `index`."""
+        return self.root / self.names[index]
+
+
+def parse_root(line: str) -> Path:
+    """Audio folder from a manifest's first line; InputError, without the manifest's name, unless it is there."""
+    text = line.strip()
+    if "\t" in text or not os.path.isabs(text):
+        # Hydra changes the working directory, so a relative folder would mean another place in every run.
+        raise InputError(f"found {line!r}, expected the absolute path of the audio folder; write it into this line")
+    root = Path(text)
+    if not root.is_dir():
+        raise InputError(f"audio folder {text} does not exist; mount it, or write its new place into this line")
+    return root
+
+
+def parse_entry(line: str) -> tuple[str, int]:
+    """(path, frames) from one later line; InputError, without the manifest's name, if it has another form."""
+    columns = line.split("\t")
+    if len(columns) != 2 or not columns[0].strip():
+        raise InputError(f"found {line!r}, expected path<TAB>frames; write labels into a file of their own (.spk)")
+    name, frames = columns
+    if not frames.strip().isdecimal() or int(frames) < 1:
+        raise InputError(f"found length {frames!r} of {name}, expected a positive number of samples; prepare it anew")
+    return name, int(frames)
+
+
+def read_lines(path: str | Path) -> list[str]:
+    """Lines of a UTF-8 text file without their ends; InputError if it is missing or not text."""
+    try:
+        # Not str.splitlines: file names may contain the rarer line separators it splits at.
+        with open(path, encoding="utf-8") as file:
+            return [line.removesuffix("\n") for line in file]
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: byte {error.start} is not UTF-8; expected a text file, one item a line") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path, or see `csc prepare`") from error
+
+
+def read_manifest(path: str | Path) -> Manifest:
+    """Read a wav2vec TSV; audio files are not opened (see check.py).
+
+    InputError, naming file and line: not readable, no recordings, a line of another form, the audio folder missing.
+    """
+    path = Path(path).absolute()
+    lines = read_lines(path)
+    if len(lines) < 2:
+        raise InputError(f"{path}: holds no recordings; expected a root line and one line path<TAB>frames for each")
+    number = 1
+    try:
+        root = parse_root(lines[0])
+        entries = []
+        for line in lines[1:]:
+            number += 1
+            entries.append(parse_entry(line))
+    except InputError as error:
+        raise InputError(f"{path}:{number}: {error}") from error
+    names, frames = zip(*entries, strict=True)
+    return Manifest(path, root, names, np.array(frames, dtype=np.int64))
+
+
+def write_lines(path: str | Path, lines: Iterable[str]) -> None:
+    """Write a text file atomically: whoever reads it meanwhile sees the old or the new file, never half of one.
+
+    InputError if the place cannot be written to.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(temporary, "w", encoding="utf-8", newline="\n") as file:
+                file.writelines(f"{line}\n" for line in lines)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}); choose another place") from error
+
+
+def write_manifest(path: str | Path, root: str | Path, entries: Iterable[tuple[str, int]]) -> None:
+    """Write (path below root, length in samples) pairs as a wav2vec TSV, atomically.
+
+    InputError for names that a TSV cannot hold, for empty recordings and for none at all.
+    """
+    lines = [str(Path(root).resolve())]
+    for name, frames in entries:
+        if not _fits_a_line(name) or "\t" in name:
+            raise InputError(f"{path}: name {name!r} has a tab, a line break or outer blanks; rename the file")
+        if frames < 1:
+            raise InputError(f"{path}: {name} has {frames} samples, expected at least one; leave it out")
+        lines.append(f"{name}\t{int(frames)}")
+    if len(lines) == 1:
+        raise InputError(f"{path}: no recordings to write, expected at least one; see what was left out and why")
+    write_lines(path, lines)
+
+
+def write_labels(path: str | Path, labels: Iterable[str]) -> None:
+    """Write one label a line (train.spk beside train.tsv), atomically. InputError if a line cannot hold one."""
+    labels = list(labels)
+    for number, label in enumerate(labels, start=1):
+        if not _fits_a_line(label):
+            raise InputError(f"{path}:{number}: label {label!r} is empty, has a line break or outer blanks; rename it")
+    write_lines(path, labels)
+
+
+def _fits_a_line(text: str) -> bool:
+    """Whether reading gives the same text back: lines are stripped, and fairseq strips them too."""
+    return bool(text) and text == text.strip() and "\n" not in text and "\r" not in text
+
+
+def label_path(manifest: Manifest, suffix: str) -> Path:
+    """Where a manifest's labels live: train.tsv and "spk" give train.spk."""
+    return manifest.path.with_suffix(f".{suffix}")
+
+
+def read_labels(manifest: Manifest, suffix: str) -> list[str]:
+    """Labels parallel to the manifest, one per recording. InputError: missing file, other length, empty line."""
+    path = label_path(manifest, suffix)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; expected one label a line for the recordings of {manifest.path}")
+    labels = [line.strip() for line in read_lines(path)]
+    if len(labels) != len(manifest):
+        raise InputError(
+            f"{path}: has {len(labels)} lines, but {manifest.path} has {len(manifest)} recordings; "
+            "expected one label for each, in the same order"
+        )
+    for number, (label, name) in enumerate(zip(labels, manifest.names, strict=True), start=1):
+        if not label:
+            raise InputError(f"{path}:{number}: is empty, expected the label of {name}")
+    return labels
+
+
+def identity_labels(manifest: Manifest, level: str) -> list[str]:
+    """Identity of every recording, as text, at one of IDENTITY_LEVELS.
+
+    speaker: the .spk file. session: the .session file where there is one, else the folder that holds the recording.
+    utterance: the recording's own path. cluster: the .cluster file (pseudo-labels of any clustering). InputError for
+    another level or faulty labels. The levels beyond the paper's speakers are our choice.
+    """
+    if level not in IDENTITY_LEVELS:
+        raise InputError(f"identity level {level!r} is unknown; expected one of {', '.join(IDENTITY_LEVELS)}")
+    if level == "utterance":
+        return list(manifest.names)
+    suffix = LABEL_SUFFIXES[level]
+    if level == "session" and not label_path(manifest, suffix).is_file():
+        return [str(PurePosixPath(name).parent) for name in manifest.names]
+    return read_labels(manifest, suffix)

@@ -1,0 +1,142 @@
+"""The training set: every recording is a target, mixed anew in every epoch, reproducibly."""
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from fairseq.data import FairseqDataset
+
+from csc_fairseq.data.augment import NoiseBank, RirBank
+from csc_fairseq.data.mixing import MixingOptions, MixingPlan, check_pool, draw_plans
+from csc_fairseq.data.pool import RecordingError, RecordingPool
+from csc_fairseq.data.rendering import Mixture, render
+from csc_fairseq.data.rng import generator
+
+logger = logging.getLogger(__name__)
+
+
+class MixtureDataset(FairseqDataset):
+    """Items are target recordings; each yields options.views mixtures (our choice).
+
+    Everything random is keyed by (seed, split_key, epoch, recording): the same for any number of workers, on a rerun
+    and after a resume. fixed: the same mixtures in every epoch, at the final single-talker share (validation). indices:
+    recordings that serve as targets (all by default); interferers always come from the whole pool. skip_bad: drop an
+    item with an unreadable or silent recording, with one warning per file and worker, where the default raises.
+    InputError if the pool cannot serve the options.
+    """
+
+    def __init__(
+        self,
+        pool: RecordingPool,
+        options: MixingOptions,
+        seed: int,
+        split_key: str,
+        noise: NoiseBank | None = None,
+        rirs: RirBank | None = None,
+        fixed: bool = False,
+        indices: Sequence[int] | None = None,
+        skip_bad: bool = False,
+    ) -> None:
+        check_pool(options, pool)
+        self.pool = pool
+        self.options = options
+        self.seed = seed
+        self.split_key = split_key
+        self.noise = noise
+        self.rirs = rirs
+        self.fixed = fixed
+        self.targets = np.arange(len(pool)) if indices is None else np.asarray(indices, dtype=np.int64)
+        self.skip_bad = skip_bad
+        # Shared memory: fairseq's workers live on from epoch to epoch and would never see a plain attribute change.
+        self._epoch = torch.ones(1, dtype=torch.long).share_memory_()
+        self._reported: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    @property
+    def epoch(self) -> int:
+        """Current epoch, the first is 1; seen by all workers."""
+        return int(self._epoch)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Mix anew from here on, also in workers that are already running. No effect on a fixed dataset."""
+        self._epoch.fill_(epoch)
+
+    @property
+    def can_reuse_epoch_itr_across_epochs(self) -> bool:
+        """Whether fairseq may keep the order of the first epoch: only if it never changes."""
+        return False
+
+    def plans(self, index: int) -> tuple[MixingPlan, ...]:
+        """What item `index` will mix in the current epoch."""
+        target = int(self.targets[index])
+        epoch = "fixed" if self.fixed else self.epoch
+        share = self.options.single_talker_share if self.fixed else self.options.single_talker_share_at(epoch)
+        rng = generator(self.seed, self.split_key, epoch, target)
+        return draw_plans(self.options, self.pool, target, rng, share, self.noise, self.rirs)
+
+    def __getitem__(self, index: int) -> tuple[int, list[Mixture]] | None:
+        """(index, its mixtures); None for a bad recording if skip_bad, else RecordingError."""
+        try:
+            return index, [render(plan, self.pool, self.noise, self.rirs) for plan in self.plans(index)]
+        except RecordingError as error:
+            if not self.skip_bad:
+                raise
+            if str(error.path) not in self._reported:
+                self._reported.add(str(error.path))
+                logger.warning("skipped: %s", error)
+            return None
+
+    def collater(self, samples: Sequence[tuple[int, list[Mixture]] | None]) -> dict:
+        """A batch of B items with V views of T samples and C slots each, an item's views side by side; {} if none.
+
+        id: long [B]. net_input: source float32 [B·V, T], recordings long [B·V, C], groups long [B·V] (item within the
+        batch). sources: float32 [B·V, C, T]. identities: long [B·V, C], −1 where absent or not in the table. present:
+        bool [B·V, C]. nsentences: B·V. ntokens: B·V·T, in samples.
+        """
+        items = [sample for sample in samples if sample is not None]
+        if not items:
+            return {}
+        mixtures = [mixture for _, views in items for mixture in views]
+
+        def stack(name: str) -> torch.Tensor:
+            return torch.from_numpy(np.stack([getattr(mixture, name) for mixture in mixtures]))
+
+        source = stack("samples")
+        return {
+            "id": torch.tensor([index for index, _ in items]),
+            "net_input": {
+                "source": source,
+                "recordings": stack("recordings"),
+                "groups": torch.arange(len(items)).repeat_interleave(self.options.views),
+            },
+            "sources": stack("sources"),
+            "identities": stack("identities"),
+            "present": stack("present"),
+            "nsentences": len(mixtures),
+            "ntokens": source.numel(),
+        }
+
+    def num_tokens(self, index: int) -> int:
+        """Samples in an item, all views together; the same for every item."""
+        return self.options.views * self.options.view_frames
+
+    def num_tokens_vec(self, indices: np.ndarray) -> np.ndarray:
+        """num_tokens of several items; int64 [len(indices)]."""
+        return np.full(len(indices), self.num_tokens(0), dtype=np.int64)
+
+    def size(self, index: int) -> int:
+        """Same as num_tokens."""
+        return self.num_tokens(index)
+
+    def ordered_indices(self) -> np.ndarray:
+        """Items in the order of the current epoch: a keyed random permutation, or as they are if fixed; int64 [len]."""
+        if self.fixed:
+            return np.arange(len(self))
+        return generator(self.seed, self.split_key, self.epoch, "order").permutation(len(self))
+
+    def filter_indices_by_size(self, indices: np.ndarray, max_sizes: object) -> tuple[np.ndarray, list[int]]:
+        """Keep all: views are equally long, however long their recordings are."""
+        return indices, []

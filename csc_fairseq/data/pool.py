@@ -1,0 +1,125 @@
+"""Recordings to draw from: a manifest with the loader of its crops and, for talkers, everyone's identity."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from csc_fairseq.data.audio import load_crop, probe
+from csc_fairseq.data.manifest import Manifest
+from csc_fairseq.errors import InputError
+
+CACHE_MEGABYTES = 1024  # 4.6 hours at 16 kHz
+HEADER_READERS = 8  # threads; header reads wait for the disk, not for the processor
+
+
+class RecordingError(InputError):
+    """A recording that cannot be used. path: its file; None where the error was re-raised from a DataLoader worker."""
+
+    def __init__(self, message: str, path: Path | None = None) -> None:
+        super().__init__(message)  # PyTorch rebuilds a worker's exception from its message alone
+        self.path = path
+
+
+class Recordings:
+    """The recordings of one manifest, read in crops at one sample rate.
+
+    frames: int64 [len], lengths in samples at `sample_rate` (Hz). With `resample`, files at other rates are accepted
+    and all headers are read once, because a manifest counts samples but does not say at which rate.
+
+    A corpus that fits into cache_megabytes stays in memory, recording by recording once it was needed (in every worker
+    process); of a larger one, crops are read from the files and nothing is kept: few would come back in time.
+    """
+
+    def __init__(
+        self, manifest: Manifest, sample_rate: int, resample: bool = False, cache_megabytes: int = CACHE_MEGABYTES
+    ) -> None:
+        self.manifest = manifest
+        self.sample_rate = sample_rate
+        self.resample = resample
+        self.frames = self._resampled_frames() if resample else manifest.frames
+        self._keep = int(self.frames.sum()) * np.dtype(np.float32).itemsize <= cache_megabytes * 2**20
+        self._kept: dict[int, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def _resampled_frames(self) -> np.ndarray:
+        def length(recording: int) -> int:
+            return probe(self.path(recording)).frames_at(self.sample_rate)
+
+        with ThreadPoolExecutor(HEADER_READERS) as readers:
+            return np.fromiter(readers.map(length, range(len(self.manifest))), np.int64, len(self.manifest))
+
+    def path(self, recording: int) -> Path:
+        """Audio file of a recording."""
+        return self.manifest.file(recording)
+
+    def place(self, recording: int) -> str:
+        """``file:line`` of a recording in its manifest, for messages."""
+        return f"{self.manifest.path}:{recording + 2}"
+
+    def crop(self, recording: int, start: int, frames: int) -> np.ndarray:
+        """Samples [start, start + frames) of a recording, float32 [frames], read-only. RecordingError if unreadable."""
+        if not self._keep:
+            return self._load(recording, start, frames)
+        if recording not in self._kept:
+            self._kept[recording] = self._load(recording, 0, int(self.frames[recording]))
+        return self._kept[recording][start : start + frames]
+
+    def _load(self, recording: int, start: int, frames: int) -> np.ndarray:
+        path = self.path(recording)
+        try:
+            samples = load_crop(path, start, frames, self.sample_rate, self.resample)
+        except InputError as error:
+            raise RecordingError(str(error), path) from error
+        samples.flags.writeable = False
+        return samples
+
+
+class RecordingPool(Recordings):
+    """Recordings of talkers, grouped by identity label.
+
+    labels: one per recording, at whatever identity level (see manifest.identity_labels). table: label -> row of the
+    global identity table. Grouping follows the labels, so interferers differ from the target also where labels are not
+    in the table (validation talkers): those have table index −1, but are still told apart.
+
+    group_labels: the distinct labels, sorted. groups: int64 [len], index of every recording's label in it. identities:
+    int64 [len], row of the table or −1.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        labels: Sequence[str],
+        table: Mapping[str, int],
+        sample_rate: int,
+        resample: bool = False,
+        cache_megabytes: int = CACHE_MEGABYTES,
+    ) -> None:
+        super().__init__(manifest, sample_rate, resample, cache_megabytes)
+        if len(labels) != len(manifest):
+            raise InputError(
+                f"{manifest.path}: has {len(manifest)} recordings but came with {len(labels)} labels, expected one each"
+            )
+        self.group_labels = sorted(set(labels))
+        number = {label: group for group, label in enumerate(self.group_labels)}
+        self.groups = np.array([number[label] for label in labels], dtype=np.int64)
+        self.identities = np.array([table.get(label, -1) for label in labels], dtype=np.int64)
+        # Members of group g are _members[_bounds[g] : _bounds[g + 1]]: two arrays, however many groups there are.
+        self._members = np.argsort(self.groups, kind="stable")
+        self._bounds = np.searchsorted(self.groups[self._members], np.arange(self.group_count + 1))
+
+    @property
+    def group_count(self) -> int:
+        """Number of distinct identities."""
+        return len(self.group_labels)
+
+    def members(self, group: int) -> np.ndarray:
+        """Recordings of one identity, ascending; int64 [n], n >= 1."""
+        return self._members[self._bounds[group] : self._bounds[group + 1]]
+
+    def group_sizes(self) -> np.ndarray:
+        """Recordings per identity; int64 [group_count]."""
+        return np.diff(self._bounds)

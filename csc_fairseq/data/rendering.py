@@ -1,0 +1,108 @@
+"""Rendering: a mixing plan becomes audio. A pure function of the plan and of the files it names."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from csc_fairseq.data.augment import SILENCE_POWER, NoiseBank, RirBank, gain_to, place, power, reverberate, white_noise
+from csc_fairseq.data.mixing import MixingPlan, NoisePlan, SourcePlan
+from csc_fairseq.data.pool import RecordingError, RecordingPool
+
+ACTIVITY_FRAME = 0.02  # seconds
+ACTIVITY_RANGE_DB = 35.0  # a frame this far below the loudest one counts as a pause
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A mixture and what it is made of; samples equal sources.sum(0) plus noise.
+
+    samples: float32 [T]. sources: float32 [C, T], scaled and reverberated as heard, zeros where absent. identities,
+    recordings: int64 [C], −1 where absent (identities also where the talker is not in the table). present: bool [C].
+    """
+
+    samples: np.ndarray
+    sources: np.ndarray
+    identities: np.ndarray
+    recordings: np.ndarray
+    present: np.ndarray
+
+
+def render(
+    plan: MixingPlan, pool: RecordingPool, noise: NoiseBank | None = None, rirs: RirBank | None = None
+) -> Mixture:
+    """Read, reverberate, level and add the sources of a plan.
+
+    The target has RMS 0.05, each interferer lies sir_db below it and the noise snr_db (our choice). A source's power is
+    taken over the extent it fills, reverberation included, in the view; the noise fills the whole view. Nothing is
+    clipped. Silent noise is left out. RecordingError, naming the file: unreadable or silent source. `noise` and `rirs`
+    may be None only for plans that use none.
+    """
+    sources = np.zeros((plan.slots, plan.frames), dtype=np.float32)
+    identities, recordings = np.full((2, plan.slots), -1, dtype=np.int64)
+    present = np.zeros(plan.slots, dtype=bool)
+    for source, slot in zip(plan.sources, plan.order, strict=True):
+        sources[slot] = _render_source(source, plan.frames, pool, rirs)
+        identities[slot], recordings[slot], present[slot] = source.identity, source.recording, True
+    samples = sources.sum(axis=0)
+    if plan.noise is not None:
+        samples += _render_noise(plan.noise, plan.frames, noise)
+    return Mixture(samples, sources, identities, recordings, present)
+
+
+def _render_source(source: SourcePlan, frames: int, pool: RecordingPool, rirs: RirBank | None) -> np.ndarray:
+    """One talker as heard in the view, float32 [frames]."""
+    crop, offset = load_active_crop(pool, source), source.offset
+    if source.rir >= 0:
+        crop, delay = reverberate(crop, rirs.response(source.rir))
+        offset -= delay
+    view, extent = place(crop, offset, frames)
+    level = power(view[extent])
+    if level < SILENCE_POWER:
+        path = pool.path(source.recording)
+        raise RecordingError(
+            f"{path}: silent in the {source.frames} samples from {source.starts}, expected speech; repair it or take "
+            f"it out of {pool.place(source.recording)}",
+            path,
+        )
+    view *= np.float32(gain_to(-source.sir_db, level))
+    return view
+
+
+def _render_noise(plan: NoisePlan, frames: int, noise: NoiseBank | None) -> np.ndarray:
+    samples = (
+        white_noise(plan.seed, frames) if plan.recording < 0 else noise.stretch(plan.recording, plan.start, frames)
+    )
+    level = power(samples)
+    if level < SILENCE_POWER:
+        return np.zeros(frames, dtype=np.float32)
+    return samples * np.float32(gain_to(-plan.snr_db, level))
+
+
+def load_active_crop(pool: RecordingPool, source: SourcePlan) -> np.ndarray:
+    """The candidate crop of a source that holds most speech, float32 [source.frames].
+
+    Most speech: the largest share of 20-ms frames within 35 dB of the loudest frame of all candidates; the first of
+    equals.
+    """
+    crops = _load_candidates(pool, source)
+    if len(crops) == 1:
+        return crops[0]
+    return crops[most_active(crops, round(ACTIVITY_FRAME * pool.sample_rate))]
+
+
+def _load_candidates(pool: RecordingPool, source: SourcePlan) -> list[np.ndarray]:
+    """Crops at all candidate starts, out of one stretch where that is no longer than the crops together."""
+    first, end = min(source.starts), max(source.starts) + source.frames
+    if end - first > len(source.starts) * source.frames:
+        return [pool.crop(source.recording, start, source.frames) for start in source.starts]
+    stretch = pool.crop(source.recording, first, end - first)
+    return [stretch[start - first : start - first + source.frames] for start in source.starts]
+
+
+def most_active(crops: list[np.ndarray], frame: int) -> int:
+    """Index of the crop with the largest share of active frames of `frame` samples; crops are equally long."""
+    frame = min(frame, len(crops[0]))
+    count = len(crops[0]) // frame
+    powers = np.stack([np.square(crop[: count * frame].reshape(count, frame)).mean(axis=1) for crop in crops])
+    threshold = powers.max() * 10 ** (-ACTIVITY_RANGE_DB / 10)
+    return int((powers > threshold).sum(axis=1).argmax())

@@ -1,0 +1,1 @@
+"""The demo: synthetic voices, a short pre-training, verification, one HTML page."""

@@ -1,0 +1,145 @@
+"""The demo's result as one HTML page that needs no other file: pictures and sounds are inside it."""
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from string import Template
+
+import numpy as np
+import soundfile
+
+PLAYED_PEAK = 0.8  # every sound is scaled to it: the network's own levels are far too quiet for a loudspeaker
+
+PAGE = Template("""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>$title</title>
+<style>
+ body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
+ body { color: #1d2330; background: #fff }
+ h1 { line-height: 1.2 }
+ h2 { margin-top: 2.2rem; border-bottom: 1px solid #d5d9e2; padding-bottom: .2rem }
+ table { border-collapse: collapse }
+ th, td { text-align: left; padding: .3rem .9rem .3rem 0; border-bottom: 1px solid #e4e7ee }
+ td.number { font-variant-numeric: tabular-nums; font-weight: 600; white-space: nowrap }
+ img { max-width: 100%; height: auto; display: block }
+ figure { margin: 1rem 0 .3rem }
+ figcaption, .note { font-size: .9rem; color: #4a5265 }
+ audio { width: 100%; max-width: 40rem; height: 2.2rem }
+ pre { background: #f3f5f9; padding: .8rem; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .82rem }
+</style>
+</head>
+<body>
+<h1>$title</h1>
+<p>$summary</p>
+<h2>Results</h2>
+<table>$rows</table>
+<p class="note">$results_note</p>
+<h2>Training</h2>
+$curves
+<h2>A mixture and what the network makes of it</h2>
+$sounds
+<h2>Embeddings of held-out voices</h2>
+$embeddings
+<h2>Whose idea is what</h2>
+$origins
+<h2>The commands</h2>
+<pre>$commands</pre>
+</body>
+</html>
+""")
+
+
+@dataclass(frozen=True)
+class Result:
+    """A row of the table. value: as printed, with its unit. remark: what it was measured on."""
+
+    name: str
+    value: str
+    remark: str
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A waveform [T] with its spectrogram (PNG bytes)."""
+
+    title: str
+    samples: np.ndarray
+    picture: bytes
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the page shows. Texts are plain; pictures are PNG bytes. origins: (heading, points) pairs."""
+
+    title: str
+    summary: str
+    results: Sequence[Result]
+    results_note: str
+    curves: bytes
+    sounds: Sequence[Sound]
+    sample_rate: int
+    embeddings: bytes
+    origins: Sequence[tuple[str, Sequence[str]]]
+    commands: Sequence[str]
+
+
+def render_page(report: Report) -> str:
+    """The page as HTML text. Every text is escaped."""
+    return PAGE.substitute(
+        title=escape(report.title),
+        summary=escape(report.summary),
+        rows="".join(_row(result) for result in report.results),
+        results_note=escape(report.results_note),
+        curves=picture(report.curves, "Losses and validation figures over updates"),
+        sounds="".join(_sound(sound, report.sample_rate) for sound in report.sounds),
+        embeddings=picture(
+            report.embeddings,
+            "One point an utterance, one colour and mark a voice never heard in training (t-SNE: neighbours mean "
+            "something, distances between groups do not)",
+        ),
+        origins="".join(_list(heading, points) for heading, points in report.origins),
+        commands="\n".join(escape(command) for command in report.commands),
+    )
+
+
+def text_table(results: Sequence[Result]) -> str:
+    """The same table for a terminal, columns aligned."""
+    names = max(len(result.name) for result in results)
+    values = max(len(result.value) for result in results)
+    return "\n".join(f"{result.name:<{names}}  {result.value:>{values}}  {result.remark}" for result in results)
+
+
+def picture(png: bytes, caption: str) -> str:
+    """A figure with its PNG inside."""
+    data = base64.b64encode(png).decode()
+    text = escape(caption)
+    return f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
+
+
+def wav(samples: np.ndarray, sample_rate: int) -> bytes:
+    """A waveform [T] as the bytes of a 16-bit WAV file, its peak scaled to 0.8 of full scale; silence stays silence."""
+    peak = np.abs(samples).max(initial=0.0)
+    scaled = samples * (PLAYED_PEAK / peak) if peak > 0 else samples
+    buffer = io.BytesIO()
+    soundfile.write(buffer, scaled, sample_rate, format="WAV", subtype="PCM_16")
+    return buffer.getvalue()
+
+
+def _row(result: Result) -> str:
+    name, value, remark = escape(result.name), escape(result.value), escape(result.remark)
+    return f'<tr><th scope="row">{name}</th><td class="number">{value}</td><td>{remark}</td></tr>'
+
+
+def _sound(sound: Sound, sample_rate: int) -> str:
+    data = base64.b64encode(wav(sound.samples, sample_rate)).decode()
+    player = f'<audio controls preload="metadata" src="data:audio/wav;base64,{data}"></audio>'
+    return picture(sound.picture, sound.title) + player
+
+
+def _list(heading: str, points: Sequence[str]) -> str:
+    return f"<h3>{escape(heading)}</h3><ul>" + "".join(f"<li>{escape(point)}</li>" for point in points) + "</ul>"

@@ -1,0 +1,191 @@
+"""The demo from end to end: corpus, training, verification, page. Whatever is there already is used again."""
+
+import hashlib
+import json
+import math
+import shlex
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import torch
+
+from csc_fairseq.data.manifest import Manifest, read_labels, read_manifest
+from csc_fairseq.data.pool import RecordingPool
+from csc_fairseq.data.rendering import Mixture, render
+from csc_fairseq.demo import pictures
+from csc_fairseq.demo.corpus import CorpusOptions, build_corpus
+from csc_fairseq.demo.report import Report, Result, Sound, render_page, text_table
+from csc_fairseq.demo.story import ORIGINS, RESULTS_NOTE, summary
+from csc_fairseq.demo.training import History, read_history, train, training_command
+from csc_fairseq.inference.checkpoint import load_model
+from csc_fairseq.inference.speaker_encoder import SpeakerEncoder
+from csc_fairseq.verification.interference import ConditionResult, at_sir, evaluate, improvement_db, plan_test
+
+SIR_DB = 0.0
+SEED = 0  # of trials, interferers and crops in verification; the default of `csc evaluate`
+LONGEST_SECONDS = 10.0  # likewise
+EXAMPLES = 15  # mixtures of which the page plays the median one: neither the best nor the worst
+OVERRIDES = (
+    "dataset.validate_interval=1000",
+    "dataset.validate_interval_updates=50",
+)  # on top of csc_debug, see `training_overrides`
+
+
+@dataclass(frozen=True)
+class Example:
+    """A mixture of two held-out voices, the separated streams [C, T] and their SI-SNR improvement (dB)."""
+
+    mixture: Mixture
+    streams: np.ndarray
+    improvement_db: float
+
+
+def run_demo(out: Path, options: CorpusOptions, updates: int) -> Path:
+    """Everything below `out`: corpus/, train/ and the page, whose path is returned; prints what it does and finds.
+
+    InputError where a step fails; what was finished before is kept for the next try.
+    """
+    begun = perf_counter()
+    out = out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    corpus, training = out / "corpus", out / "train"
+
+    _say(1, f"synthetic voices, into {corpus}")
+    _reused(build_corpus(corpus, options))
+    overrides = training_overrides(corpus, training, updates)
+    key = _digest([overrides, (corpus / "complete").read_text()])
+    _say(2, f"training, {updates} updates, into {training}")
+    _reused(train(training, overrides, updates, key))
+    history = read_history(training / "train.log")
+    checkpoint = training / "checkpoints" / "checkpoint_best.pt"
+    model = load_model(checkpoint)
+    manifest = read_manifest(corpus / "test.tsv")
+    speakers = read_labels(manifest, "spk")
+    _say(3, f"verification of {len(set(speakers))} voices that were never heard in training")
+    conditions = verify(out / "results.json", key, model, manifest, speakers)
+    rows = results(conditions, history, len(set(read_labels(read_manifest(corpus / "train.tsv"), "spk"))))
+    _say(4, "the page")
+    page = Report(
+        title="CSC demo: speaker embeddings that keep working while someone else talks",
+        summary=summary(options, updates, len(set(speakers)), history.last("wall")),
+        results=rows,
+        results_note=RESULTS_NOTE,
+        curves=pictures.curves(panels(history)),
+        sounds=sounds(example(model, manifest, speakers), model.sample_rate),
+        sample_rate=model.sample_rate,
+        embeddings=pictures.embedding_map(model.embed([manifest.file(i) for i in range(len(manifest))]), speakers),
+        origins=ORIGINS,
+        commands=commands(overrides, checkpoint, manifest),
+    )
+    path = out / "index.html"
+    path.write_text(render_page(page), encoding="utf-8")
+    print(f"\n{text_table(rows)}\n\n{path} ({perf_counter() - begun:.0f} s in all)")
+    return path
+
+
+def training_overrides(corpus: Path, folder: Path, updates: int) -> list[str]:
+    """What the demo changes in csc_debug."""
+    return [f"task.data={corpus}", f"hydra.run.dir={folder}", f"optimization.max_update={updates}", *OVERRIDES]
+
+
+def verify(
+    path: Path, key: str, model: SpeakerEncoder, manifest: Manifest, speakers: list[str]
+) -> list[ConditionResult]:
+    """Results for clean and for another talker at 0 dB, kept in `path` under `key` for the next time."""
+    if path.is_file():
+        kept = json.loads(path.read_text())
+        if kept["key"] == key:
+            _reused(False)
+            return [ConditionResult(**row) for row in kept["conditions"]]
+    found = evaluate(model, manifest, speakers, (SIR_DB,), SEED, LONGEST_SECONDS, progress="verifying")
+    path.write_text(json.dumps({"key": key, "conditions": [asdict(row) for row in found]}, indent=2))
+    return found
+
+
+def results(conditions: list[ConditionResult], history: History, voices: int) -> list[Result]:
+    """The rows of the table. voices: training identities, N."""
+    clean, talker = conditions
+    trials = "{0.targets} target and {0.nontargets} non-target trials, 95 % interval {1:.1f} to {2:.1f} %"
+
+    def error(condition: ConditionResult) -> tuple[str, str]:
+        low, high = 100 * condition.eer_low, 100 * condition.eer_high
+        return f"{100 * condition.eer:.1f} %", trials.format(condition, low, high)
+
+    return [
+        Result("EER, clean", *error(clean)),
+        Result("EER, another talker at 0 dB", *error(talker)),
+        Result("SI-SNR improvement", f"{talker.si_snri_db:+.1f} dB", "mean over both talkers of the mixtures at 0 dB"),
+        Result(
+            "mutual information, at least",
+            f"{history.last('valid_bound'):.2f} nats",
+            f"of at most log {voices} = {math.log(voices):.2f}; new utterances of the {voices} training voices, mixed",
+        ),
+        Result(
+            "voice identified",
+            f"{100 * history.last('valid_accuracy'):.0f} %",
+            f"of the talkers in those mixtures; {100 / voices:.1f} % by chance",
+        ),
+    ]
+
+
+def panels(history: History) -> list[tuple[str, dict[str, list[tuple[float, float]]]]]:
+    """Curves for the page: what falls and what rises."""
+
+    def both(name: str) -> dict[str, list[tuple[float, float]]]:
+        return {"training": history.curve(name), "validation": history.curve(f"valid_{name}")}
+
+    return [
+        ("loss (dB + λ nats)", both("loss")),
+        ("contrastive loss ℓ(q), nats", both("query_loss")),
+        ("SI-SNR improvement, dB", {"validation": history.curve("valid_si_snri")}),
+        ("bound on I(s; g), nats", {"validation": history.curve("valid_bound")}),
+    ]
+
+
+def example(model: SpeakerEncoder, manifest: Manifest, speakers: list[str]) -> Example:
+    """Of EXAMPLES mixtures at 0 dB, evenly spaced in the manifest, the one with the median SI-SNR improvement."""
+    pool = RecordingPool(manifest, speakers, {}, model.sample_rate)
+    longest = round(LONGEST_SECONDS * model.sample_rate)
+    chosen = sorted({number * len(pool) // EXAMPLES for number in range(EXAMPLES)})
+    mixtures = [render(at_sir(plan_test(pool, recording, SEED, longest), SIR_DB), pool) for recording in chosen]
+    streams = [model.separate(mixture.samples) for mixture in mixtures]
+    examples = [
+        Example(mixture, separated, improvement_db(torch.from_numpy(separated), mixture))
+        for mixture, separated in zip(mixtures, streams, strict=True)
+    ]
+    return sorted(examples, key=lambda one: one.improvement_db)[len(examples) // 2]
+
+
+def sounds(one: Example, sample_rate: int) -> list[Sound]:
+    """What the page plays: the mixture, the separated streams, and the voices as they were."""
+    gain = f"{one.improvement_db:+.1f} dB SI-SNR improvement, the median of {EXAMPLES} mixtures"
+    named = [(f"Mixture of two voices never heard in training, at 0 dB ({gain})", one.mixture.samples)]
+    named += [(f"Separated stream {number}", stream) for number, stream in enumerate(one.streams, start=1)]
+    named += [(f"For comparison: voice {number}", voice) for number, voice in enumerate(one.mixture.sources, start=1)]
+    return [Sound(title, samples, pictures.spectrogram(samples, sample_rate)) for title, samples in named]
+
+
+def commands(overrides: list[str], checkpoint: Path, manifest: Manifest) -> list[str]:
+    """The demo's steps as one would type them."""
+    program, *arguments = training_command(overrides)
+    return [
+        shlex.join([Path(program).name, *arguments]),
+        shlex.join(["csc", "evaluate", "--model", str(checkpoint), "--manifest", str(manifest.path), "--sir", "0"]),
+        shlex.join(["csc", "separate", "--model", str(checkpoint), "MIXTURE.wav"]),
+        shlex.join(["csc", "score", "--model", str(checkpoint), "ENROL.wav", "TEST.wav"]),
+    ]
+
+
+def _digest(value: object) -> str:
+    return hashlib.blake2b(json.dumps(value).encode(), digest_size=16).hexdigest()
+
+
+def _say(number: int, what: str) -> None:
+    print(f"[{number}/4] {what}", flush=True)
+
+
+def _reused(made: bool) -> None:
+    if not made:
+        print("      there already, used again", flush=True)

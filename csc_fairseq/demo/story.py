@@ -1,0 +1,45 @@
+"""The words of the demo's page."""
+
+from csc_fairseq.demo.corpus import CorpusOptions
+
+RESULTS_NOTE = (
+    "EER: equal error rate, 50 % by chance, smaller is better. All pairs of recordings of the "
+    "held-out voices; enrolment is clean; the test recording is clean or mixed over its whole "
+    "length with one talker who is neither of the two. The score is the cosine with the most "
+    "similar stream. Intervals come from resampled speakers. Synthetic voices are far easier to "
+    "tell apart than people: these figures show that the programs work, and say nothing about "
+    "real speech."
+)
+ORIGINS = (
+    (
+        "From the paper's abstract",
+        (
+            "A shared separative trunk with one head that separates and one that embeds, trained together.",
+            "Cross-attention conditions the embedding (bottom-up query) on a memory of other conditions.",
+            "The contrastive separative loss against global speaker vectors: probabilistic, a lower bound on mutual "
+            "information, without negative sampling.",
+        ),
+    ),
+    (
+        "Our choices",
+        (
+            "The global speaker vectors are a learnt table with one row per identity; the loss "
+            "sums over all rows exactly.",
+            "GALR blocks (recurrent within segments, attentive across them), utterance-level "
+            "permutation-invariant SI-SNR, and its permutation for the embeddings too.",
+            "The memory holds earlier mixtures of all identities, never chosen by label; "
+            "embeddings are the queries, which do not depend on it.",
+            "The synthetic voices, the size of the network, every training setting, and the trials.",
+        ),
+    ),
+)
+
+
+def summary(options: CorpusOptions, updates: int, held_out: int, seconds: float) -> str:
+    """What was done, in two sentences. seconds: that training took."""
+    return (
+        f"{options.voices} voices of espeak-ng, {options.utterances} utterances each of "
+        f"{options.seconds[0]:g} to {options.seconds[1]:g} seconds; {held_out} voices were held out. "
+        f"A small CSC model learnt from mixtures of the others for {updates} updates "
+        f"in {seconds / 60:.1f} minutes, with speaker labels as identities."
+    )

@@ -1,0 +1,113 @@
+"""Runs fairseq-hydra-train as a process of its own, shows its progress and reads its log."""
+
+import json
+import re
+import shutil
+import subprocess
+import sysconfig
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from csc_fairseq.errors import InputError
+
+# "[2026-01-31 12:00:00,000][train_inner][INFO] - {"epoch": 1, …}": fairseq's JSON log behind Hydra's prefix.
+STATISTICS = re.compile(r"\[(train_inner|train|valid)\]\[INFO\] - (\{.*\})\s*$")
+ERROR = re.compile(r"[\w.]+(Error|Exception|Interrupt): ")  # the last line of a traceback
+UPDATE, VALID_UPDATE = "num_updates", "valid_num_updates"
+# What the bar shows: a figure's name in the log of validation, and here.
+SHOWN = {"valid_si_snri": "SI-SNRi dB", "valid_accuracy": "accuracy", "valid_bound": "bound nats"}
+
+
+class History:
+    """Statistics of a training log. training, validation: one dictionary of figures per line, oldest first."""
+
+    def __init__(self) -> None:
+        self.training: list[dict[str, float]] = []
+        self.validation: list[dict[str, float]] = []
+
+    def read(self, line: str) -> dict[str, float]:
+        """Take in one line of the log; its figures, or nothing if it holds none."""
+        match = STATISTICS.search(line)
+        if match is None or match[1] == "train":  # `train` sums up an epoch of what train_inner told already
+            return {}
+        figures = {name: float(value) for name, value in json.loads(match[2]).items()}
+        lines, update = (self.validation, VALID_UPDATE) if match[1] == "valid" else (self.training, UPDATE)
+        while lines and lines[-1][update] >= figures[update]:
+            lines.pop()  # a run that was interrupted did these updates again
+        lines.append(figures)
+        return figures
+
+    def curve(self, name: str) -> list[tuple[float, float]]:
+        """(update, value) points of one figure, e.g. "loss" or "valid_loss"."""
+        lines, update = (self.validation, VALID_UPDATE) if name.startswith("valid_") else (self.training, UPDATE)
+        return [(figures[update], figures[name]) for figures in lines if name in figures]
+
+    def last(self, name: str) -> float:
+        """The latest value of a figure. InputError if the log never gives it."""
+        points = self.curve(name)
+        if not points:
+            raise InputError(f"the training log has no {name}; remove the run's folder and start again")
+        return points[-1][1]
+
+
+def read_history(log: Path) -> History:
+    """The statistics of a log on disk."""
+    history = History()
+    with open(log, encoding="utf-8") as lines:
+        for line in lines:
+            history.read(line)
+    return history
+
+
+def training_command(overrides: Sequence[str]) -> list[str]:
+    """fairseq-hydra-train beside the running Python, with the configuration csc_debug and these overrides."""
+    return [str(Path(sysconfig.get_path("scripts")) / "fairseq-hydra-train"), "--config-name", "csc_debug", *overrides]
+
+
+def train(folder: Path, overrides: Sequence[str], updates: int, key: str) -> bool:
+    """Train in `folder` (its log is train.log) unless a run of this key ended there; True if anything was done.
+
+    A run of this key that was interrupted goes on from its last checkpoint; a run of another key is removed. InputError
+    with the log's last line if training fails.
+    """
+    started, complete, log = folder / "started", folder / "complete", folder / "train.log"
+    if complete.is_file() and complete.read_text() == key:
+        return False
+    if not started.is_file() or started.read_text() != key:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        started.write_text(key)
+    status, last = _run(training_command(overrides), log, updates)
+    if status != 0:
+        raise InputError(f"training ended with status {status}: {last}; the whole log is {log}")
+    complete.write_text(key)
+    return True
+
+
+def _run(command: Sequence[str], log: Path, updates: int) -> tuple[int, str]:
+    """Run to the end with a progress bar; the exit status and the last error message, or whatever was printed last."""
+    history, last, error = History(), "no output", ""
+    with (
+        open(log, "a", encoding="utf-8") as file,
+        tqdm(total=updates, desc="training", unit=" updates") as bar,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8") as process,
+    ):
+        shown: dict[str, str] = {}
+        try:
+            for line in process.stdout:
+                file.write(line)
+                last = line.strip() or last
+                error = line.strip() if ERROR.match(line) else error
+                figures = history.read(line)
+                if UPDATE in figures:
+                    bar.update(figures[UPDATE] - bar.n)
+                    shown["loss"] = f"{figures['loss']:.1f}"
+                shown |= {SHOWN[name]: f"{figures[name]:.2f}" for name in SHOWN if name in figures}
+                if figures:
+                    bar.set_postfix(shown)
+        except BaseException:
+            process.terminate()  # an interrupted demo leaves no training behind
+            raise
+    return process.returncode, error or last

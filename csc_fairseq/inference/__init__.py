@@ -1,0 +1,1 @@
+"""Using a trained model: loading, embedding, separating. Needs torch, not fairseq."""

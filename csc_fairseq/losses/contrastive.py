@@ -1,0 +1,67 @@
+"""The contrastive separative loss: identify the global speaker vector among all of them (csc.md 2).
+
+[Paper: a probabilistic contrastive loss that maximises mutual information with a global speaker vector, free from negative
+sampling. Our choice: its form.] The partition function runs over all N identities, so nothing is sampled.
+"""
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+CHUNK = 16384
+
+
+def identity_logits(embeddings: Tensor, vectors: Tensor, alpha: Tensor | float) -> Tensor:
+    """(n, E) and (N, E), both of unit norm, to (n, N) logits 2α·cos: −α‖s − g‖² up to a constant that the softmax cancels.
+
+    In float32 and never as a difference of squares, which half precision cannot hold.
+    """
+    with torch.autocast(embeddings.device.type, enabled=False):
+        return 2 * alpha * (embeddings.float() @ vectors.float().T)
+
+
+def contrastive_separative_loss(
+    embeddings: Tensor, vectors: Tensor, identities: Tensor, alpha: Tensor | float, chunk: int = CHUNK
+) -> Tensor:
+    """ℓ(s, k) = −log q(k | s), exactly, with memory bounded in N.
+
+    Args:
+        embeddings: (n, E), unit norm. vectors: (N, E), unit norm. identities: (n,) long in [0, N).
+        alpha: concentration α > 0.
+        chunk: identities whose logits are held at a time; the sum over chunks is the full sum.
+
+    Returns:
+        (n,) nats, smaller is better.
+    """
+    own = (embeddings.float() * vectors.float()[identities]).sum(-1) * (2 * alpha)
+    if len(vectors) <= chunk:
+        return identity_logits(embeddings, vectors, alpha).logsumexp(1) - own
+    parts = [
+        checkpoint(_chunk_logsumexp, embeddings, part, alpha, use_reentrant=False) for part in vectors.split(chunk)
+    ]
+    return torch.stack(parts).logsumexp(0) - own
+
+
+def _chunk_logsumexp(embeddings: Tensor, vectors: Tensor, alpha: Tensor | float) -> Tensor:
+    return identity_logits(embeddings, vectors, alpha).logsumexp(1)
+
+
+def entropy(counts: Tensor) -> float:
+    """Entropy H in nats of the distribution proportional to non-negative `counts` (N,); log N when they are equal."""
+    shares = counts.double() / counts.double().sum()
+    return float(torch.special.entr(shares).sum())
+
+
+def information_bound(mean_loss: float, prior_entropy: float) -> float:
+    """Lower bound in nats on the mutual information I(s; k) between embeddings and identities: H(k) − E ℓ.
+
+    Pass log N as `prior_entropy` when identities are uniform. The bound holds for identities drawn from that prior; it says nothing
+    about speakers outside the table, and it may be negative.
+    """
+    return prior_entropy - mean_loss
+
+
+def effective_rank(embeddings: Tensor) -> float:
+    """exp of the entropy of the normalised singular values of (n, E) embeddings (Roy & Vetterli 2007), between 1 and min(n, E)."""
+    values = torch.linalg.svdvals(embeddings.float())
+    return float(torch.exp(torch.special.entr(values / values.sum().clamp_min(1e-12)).sum()))

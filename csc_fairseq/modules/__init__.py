@@ -1,0 +1,1 @@
+"""Small network modules in plain PyTorch: no fairseq, no data, no losses."""

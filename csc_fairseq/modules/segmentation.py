@@ -1,0 +1,40 @@
+"""Half-overlapping segments of a frame sequence, and their exact inverse (csc.md 1.2)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def segment(frames: Tensor, length: int) -> Tensor:
+    """Cuts frames into half-overlapping segments.
+
+    Args:
+        frames: (B, L, D), or (B, L) for masks.
+        length: K, frames per segment, even; the hop is K/2.
+
+    Returns:
+        (B, S, K, D) with S = ceil(L / (K/2)) + 1; the ends are padded with zeros (False), so that every frame lies in exactly two
+        segments.
+    """
+    hop = length // 2
+    batch, count = frames.shape[:2]
+    blocks = -(-count // hop) + 2
+    tail = (blocks - 1) * hop - count
+    widths = (0, 0) * (frames.dim() - 2) + (hop, tail)
+    padded = F.pad(frames, widths)
+    halves = padded.reshape(batch, blocks, hop, *frames.shape[2:])
+    return torch.cat([halves[:, :-1], halves[:, 1:]], dim=2)
+
+
+def segment_padding(padding: Tensor, length: int) -> Tensor:
+    """(B, L) frame padding (True = padded) to (B, S, K); what segmentation itself adds counts as padding."""
+    return ~segment(~padding, length)
+
+
+def overlap_add(segments: Tensor, count: int) -> Tensor:
+    """(B, S, K, D) segments back to (B, count, D): the mean of the two values each frame has, hence `segment`'s inverse."""
+    batch, _, length, channels = segments.shape
+    hop = length // 2
+    first, second = segments[:, :, :hop], segments[:, :, hop:]
+    inner = (first[:, 1:] + second[:, :-1]) * 0.5
+    return inner.reshape(batch, -1, channels)[:, :count]

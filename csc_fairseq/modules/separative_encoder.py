@@ -1,0 +1,188 @@
+"""The multi-task separative encoder: one trunk, a separation head and a speaker head, and the condition memory (csc.md 1)."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from csc_fairseq.errors import InputError
+from csc_fairseq.modules.condition_attention import ConditionAttention, MemoryBank, other_views_mask
+from csc_fairseq.modules.galr import GalrBlock
+from csc_fairseq.modules.masking import MaskEstimator
+from csc_fairseq.modules.pooling import SpeakerHead, masked_stream_energy
+from csc_fairseq.modules.segmentation import overlap_add, segment, segment_padding
+from csc_fairseq.modules.waveform_codec import GlobalNorm, WaveformDecoder, WaveformEncoder, frame_count
+
+MEMORIES = ("bank", "conditions", "none")
+
+
+def option(default: object, help: str) -> object:
+    """A dataclass field with a help text, as fairseq's generated parsers show it."""
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass
+class SeparativeEncoderConfig:
+    """Sizes of the encoder. All of it is our choice; the defaults are `csc_small`'s."""
+
+    sources: int = option(2, "C, talkers separated and embedded per mixture")
+    waveform_channels: int = option(192, "F, filters of the waveform encoder")
+    window: int = option(128, "filter length in samples, even; the hop is half of it")
+    channels: int = option(64, "D, channels of the trunk")
+    segment_frames: int = option(24, "K, frames per segment, even")
+    segment_summaries: int = option(8, "Q, learned summaries per segment that attend across segments")
+    recurrent_channels: int = option(64, "H, LSTM cells per direction")
+    attention_heads: int = option(4, "heads of the attention across segments")
+    shared_blocks: int = option(3, "GALR blocks shared by both tasks")
+    separation_blocks: int = option(1, "further GALR blocks of the separation head")
+    speaker_blocks: int = option(1, "further GALR blocks of the speaker head")
+    stream_channels: int = option(128, "E_s, channels per stream before pooling")
+    embedding_channels: int = option(128, "E, size of an embedding")
+    memory: str = option("bank", "what the query attends to: bank (earlier mixtures), conditions (other views), none")
+    memory_size: int = option(2048, "entries of the memory bank")
+    memory_heads: int = option(4, "heads of the cross-attention to the memory")
+    memory_drop: float = option(0.1, "share of updates for which the whole bank is hidden")
+
+    def __post_init__(self) -> None:
+        if self.memory not in MEMORIES:
+            raise InputError(f"model.memory is {self.memory!r}; choose one of {', '.join(MEMORIES)}")
+        for name in ("window", "segment_frames"):
+            if getattr(self, name) < 2 or getattr(self, name) % 2:
+                raise InputError(
+                    f"model.{name} is {getattr(self, name)}; it must be even and at least 2, since the hop is half of it"
+                )
+        for size, heads in (("channels", "attention_heads"), ("embedding_channels", "memory_heads")):
+            if getattr(self, size) % getattr(self, heads):
+                raise InputError(
+                    f"model.{size} ({getattr(self, size)}) must be a multiple of model.{heads} ({getattr(self, heads)})"
+                )
+        if not 0 <= self.memory_drop <= 1:
+            raise InputError(f"model.memory_drop is {self.memory_drop}; it is a share of updates, from 0 to 1")
+
+
+class SeparativeOutput(NamedTuple):
+    """What the encoder says about B mixtures of T samples, C streams each, in an order of its own."""
+
+    estimates: Tensor
+    """(B, C, T) separated waveforms at the level of the input."""
+    queries: Tensor
+    """(B, C, E) bottom-up embeddings, unit norm."""
+    attended: Tensor
+    """(B, C, E) queries after the condition memory, unit norm."""
+    features: Tensor
+    """(B, L, D) output of the shared trunk."""
+    feature_padding: Tensor
+    """(B, L) bool, True = padding."""
+
+
+class SeparativeEncoder(nn.Module):
+    """Waveform in; separated sources, one embedding per source, and shared features out.
+
+    Padding changes nothing: a waveform gives the same outputs alone and in a batch of longer ones (to rounding).
+    """
+
+    def __init__(self, config: SeparativeEncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        sizes = (
+            config.channels,
+            config.recurrent_channels,
+            config.segment_frames,
+            config.segment_summaries,
+            config.attention_heads,
+        )
+        self.encoder = WaveformEncoder(config.waveform_channels, config.window)
+        self.decoder = WaveformDecoder(config.waveform_channels, config.window)
+        self.norm = GlobalNorm(config.waveform_channels)
+        self.bottleneck = nn.Linear(config.waveform_channels, config.channels)
+        self.trunk = nn.ModuleList(GalrBlock(*sizes) for _ in range(config.shared_blocks))
+        self.separation_blocks = nn.ModuleList(GalrBlock(*sizes) for _ in range(config.separation_blocks))
+        self.speaker_blocks = nn.ModuleList(GalrBlock(*sizes) for _ in range(config.speaker_blocks))
+        self.masks = MaskEstimator(config.channels, config.sources, config.waveform_channels)
+        self.speaker = SpeakerHead(config.channels, config.sources, config.stream_channels, config.embedding_channels)
+        self.memory = MemoryBank(
+            config.memory_size if config.memory == "bank" else 0, config.embedding_channels, config.sources
+        )
+        self.attention = None
+        if config.memory != "none":
+            self.attention = ConditionAttention(config.embedding_channels, config.memory_heads)
+        self.memory_hidden = False
+        """Hides the bank from `attend` in training mode; set for a share of the updates, so that q learns to stand alone."""
+
+    @property
+    def hop(self) -> int:
+        """Samples between frames."""
+        return self.encoder.hop
+
+    @property
+    def window(self) -> int:
+        """Samples under one frame."""
+        return self.encoder.window
+
+    def forward(
+        self,
+        source: Tensor,
+        padding_mask: Tensor | None = None,
+        recordings: Tensor | None = None,
+        groups: Tensor | None = None,
+    ) -> SeparativeOutput:
+        """Encodes mixtures.
+
+        Args:
+            source: (B, T) waveforms of any level (each is normalised to unit RMS inside).
+            padding_mask: (B, T) bool, True = padding; None: none.
+            recordings: (B, C) keys of the recordings in each mixture (-1 = none), hidden from the bank; None: nothing hidden.
+            groups: (B,) item that each mixture is a view of; read by `memory: conditions` only.
+        """
+        if padding_mask is None:
+            padding_mask = torch.zeros_like(source, dtype=torch.bool)
+        source = source.masked_fill(padding_mask, 0.0)
+        lengths = (~padding_mask).sum(1)
+        level = rms(source, lengths).unsqueeze(1)
+        waveform_frames = self.encoder(source / level).transpose(1, 2)  # (B, L, F)
+        count = waveform_frames.shape[1]
+        padding = torch.arange(count, device=source.device) >= frame_count(lengths, self.hop).unsqueeze(1)
+        valid_segments = (~segment_padding(padding, self.config.segment_frames)).unsqueeze(-1).to(source.dtype)
+
+        frames = self.bottleneck(self.norm(waveform_frames, padding))
+        frames = frames.masked_fill(padding.unsqueeze(-1), 0.0)
+        shared = run_blocks(self.trunk, segment(frames, self.config.segment_frames), valid_segments)
+
+        separation = overlap_add(run_blocks(self.separation_blocks, shared, valid_segments), count)
+        masks = self.masks(separation)  # (B, C, L, F)
+        masked = (masks * waveform_frames.unsqueeze(1)).flatten(0, 1).transpose(1, 2)
+        estimates = self.decoder(masked, source.shape[1]).unflatten(0, (-1, self.config.sources))
+        estimates = (estimates * level.unsqueeze(1)).masked_fill(padding_mask.unsqueeze(1), 0.0)
+
+        speaker = overlap_add(run_blocks(self.speaker_blocks, shared, valid_segments), count)
+        queries = self.speaker(speaker, masked_stream_energy(masks, waveform_frames), padding)
+        attended = self.attend(queries, recordings, groups)
+        return SeparativeOutput(estimates, queries, attended, overlap_add(shared, count), padding)
+
+    def attend(self, queries: Tensor, recordings: Tensor | None = None, groups: Tensor | None = None) -> Tensor:
+        """(B, C, E) queries to the same shape after cross-attention to the condition memory; without one, the queries themselves."""
+        if self.attention is None:
+            return queries
+        mixtures, sources, _ = queries.shape
+        flat = queries.flatten(0, 1)
+        if self.config.memory == "bank":
+            memory, hidden = self.memory.entries, self.memory.mask(recordings, mixtures)
+            if self.training and self.memory_hidden:
+                hidden = torch.ones_like(hidden)
+        else:
+            memory, hidden = flat.detach(), other_views_mask(groups, mixtures, sources, queries.device)
+        attended = self.attention(flat, memory.to(flat.dtype), hidden.repeat_interleave(sources, dim=0))
+        return attended.unflatten(0, (mixtures, sources))
+
+
+def rms(waveform: Tensor, lengths: Tensor) -> Tensor:
+    """(B,) root mean square of (B, T) waveforms over their first `lengths` samples, never below 1e-8. The rest must be zeros."""
+    return (waveform.float().square().sum(1) / lengths.clamp_min(1)).sqrt().clamp_min(1e-8).to(waveform.dtype)
+
+
+def run_blocks(blocks: nn.ModuleList, segments: Tensor, valid: Tensor) -> Tensor:
+    """(B, S, K, D) through a chain of GALR blocks with the same validity mask (B, S, K, 1)."""
+    for block in blocks:
+        segments = block(segments, valid)
+    return segments

@@ -1,0 +1,72 @@
+"""Learned waveform encoder and decoder (csc.md 1.1, our choice: the free filterbank of time-domain separation)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def frame_count(samples: int | Tensor, hop: int) -> int | Tensor:
+    """Frames for a waveform of `samples`: ceil(samples / hop) + 1, so that every sample lies in exactly two frames.
+
+    The waveform is preceded by one hop of zeros; the last frame is completed with zeros.
+    """
+    return (samples + hop - 1) // hop + 1
+
+
+class WaveformEncoder(nn.Module):
+    """ReLU(Conv1d) from samples to non-negative frames.
+
+    Args:
+        channels: number of filters F.
+        window: filter length in samples, even; the hop is half of it.
+    """
+
+    def __init__(self, channels: int, window: int) -> None:
+        super().__init__()
+        self.window, self.hop = window, window // 2
+        self.filters = nn.Conv1d(1, channels, window, stride=self.hop, bias=False)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """(B, T) samples to (B, F, L) non-negative frames, L = frame_count(T)."""
+        samples = waveform.shape[-1]
+        frames = frame_count(samples, self.hop)
+        tail = frames * self.hop - samples
+        padded = F.pad(waveform, (self.hop, tail))
+        return F.relu(self.filters(padded.unsqueeze(1)))
+
+
+class WaveformDecoder(nn.Module):
+    """Transposed convolution from frames back to samples; sizes mirror `WaveformEncoder`."""
+
+    def __init__(self, channels: int, window: int) -> None:
+        super().__init__()
+        self.hop = window // 2
+        self.filters = nn.ConvTranspose1d(channels, 1, window, stride=self.hop, bias=False)
+
+    def forward(self, frames: Tensor, samples: int) -> Tensor:
+        """(B, F, L) frames to (B, samples) waveforms."""
+        waveform = self.filters(frames).squeeze(1)
+        return waveform[:, self.hop : self.hop + samples]
+
+
+class GlobalNorm(nn.Module):
+    """Normalises over channels *and* valid frames of each example, with a gain and a bias per channel.
+
+    Frames keep their loudness relative to each other, which a per-frame norm would erase (our choice, after the global layer
+    norm of time-domain separation). Padded frames enter no statistic.
+    """
+
+    def __init__(self, channels: int, eps: float = 1e-8) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.eps = eps
+
+    def forward(self, frames: Tensor, padding: Tensor) -> Tensor:
+        """(B, L, F) frames and (B, L) padding (True = padded) to (B, L, F); padded frames come out as they may."""
+        valid = (~padding).unsqueeze(-1).to(frames.dtype)
+        count = valid.sum(1, keepdim=True) * frames.shape[-1]
+        mean = (frames * valid).sum((1, 2), keepdim=True) / count
+        centred = frames - mean
+        variance = (centred.square() * valid).sum((1, 2), keepdim=True) / count
+        return centred * torch.rsqrt(variance + self.eps) * self.gain + self.bias

@@ -1,0 +1,193 @@
+"""fairseq task `csc_pretraining`: manifests and labels in, keyed mixtures out."""
+
+import logging
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Optional  # in dataclasses only: fairseq's parser does not read `X | None`
+
+import torch
+from fairseq.dataclass import FairseqDataclass
+from fairseq.tasks import FairseqTask, register_task
+from omegaconf import MISSING
+
+import csc_fairseq.criterions.csc  # noqa: F401  registers the criterion, which fairseq does not import from a user directory
+from csc_fairseq.data.augment import NoiseBank, RirBank
+from csc_fairseq.data.identities import identity_table, sampling_entropy
+from csc_fairseq.data.manifest import IDENTITY_LEVELS, Manifest, identity_labels, read_manifest
+from csc_fairseq.data.mixing import MixingOptions
+from csc_fairseq.data.mixture_dataset import MixtureDataset
+from csc_fairseq.data.pool import RecordingPool
+from csc_fairseq.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+
+def option(default: object, help: str) -> object:
+    """A dataclass field with the help text that fairseq's parser shows."""
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass
+class CscPretrainingConfig(FairseqDataclass):
+    """Options of `task=csc_pretraining`."""
+
+    data: str = option(
+        MISSING, "folder with train.tsv, valid.tsv (wav2vec manifests) and label files of the same names"
+    )
+    identity: str = option(
+        "speaker",
+        "what counts as one identity: speaker (.spk), session (.session or folder), utterance, cluster (.cluster)",
+    )
+    sample_rate: int = option(16000, "Hz; recordings of another rate are refused unless resample is true")
+    resample: bool = option(False, "resample recordings of another rate instead of refusing them")
+    skip_bad: bool = option(False, "leave out recordings that cannot be read, with a warning, instead of stopping")
+    sources: int = option(2, "C, talkers per mixture")
+    views: int = option(2, "V, mixtures per target recording, under independent conditions")
+    view_seconds: float = option(2.0, "length of a mixture")
+    sir_low: float = option(-5.0, "lowest signal-to-interference ratio in dB, target against each other talker")
+    sir_high: float = option(5.0, "highest signal-to-interference ratio in dB")
+    single_talker_share: float = option(0.3, "share of views with the target alone")
+    single_talker_share_start: Optional[float] = option(
+        None, "share in the first epoch; null: single_talker_share throughout"
+    )
+    curriculum_epochs: int = option(0, "epochs over which the share goes from its start to its final value")
+    noise: Optional[str] = option(None, "manifest of noise recordings; null: white Gaussian noise")
+    noise_probability: float = option(0.5, "share of views with noise")
+    snr_low: float = option(0.0, "lowest signal-to-noise ratio in dB, target against noise")
+    snr_high: float = option(20.0, "highest signal-to-noise ratio in dB")
+    rir: Optional[str] = option(None, "manifest of room impulse responses; null: no reverberation")
+    rir_probability: float = option(0.3, "share of talkers that are reverberated, where rir is given")
+    cache_megabytes: int = option(
+        1024, "decoded speech that each data worker keeps in memory; the mixes do not depend on it"
+    )
+    valid_recordings: int = option(
+        128, "validation targets: this many recordings of a validation manifest, evenly spaced; 0: all"
+    )
+    seed: int = option(1, "key of every random choice in mixing, with the epoch and the index")
+
+
+@register_task("csc_pretraining", dataclass=CscPretrainingConfig)
+class CscPretrainingTask(FairseqTask):
+    """Loads manifests, numbers the training identities, and makes datasets of keyed mixtures."""
+
+    def __init__(self, cfg: CscPretrainingConfig) -> None:
+        super().__init__(cfg)
+        if cfg.identity not in IDENTITY_LEVELS:
+            raise InputError(f"task.identity is {cfg.identity!r}; choose one of {', '.join(IDENTITY_LEVELS)}")
+        torch.set_flush_denormal(True)  # silent sources make denormal numbers, which slow a CPU several times
+        self.state.add_factory("identities", self._training_identities)
+        self.state.add_factory("sample_rate", lambda: cfg.sample_rate)
+        self.state.add_factory("identity_level", lambda: cfg.identity)
+        self._step_ended: float | None = None
+
+    @property
+    def identities(self) -> list[str]:
+        """Names of the training identities; their order is the order of the table's rows."""
+        return self.state.identities
+
+    def _manifest(self, split: str) -> Manifest:
+        return read_manifest(Path(self.cfg.data) / f"{split}.tsv")
+
+    def _training_identities(self) -> list[str]:
+        return identity_table(identity_labels(self._manifest("train"), self.cfg.identity))
+
+    def state_dict(self) -> dict:
+        """What a checkpoint keeps so that inference needs no data: identities, their level, the sample rate."""
+        return {
+            "identities": self.state.identities,
+            "identity_level": self.state.identity_level,
+            "sample_rate": self.state.sample_rate,
+        }
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Restores a checkpoint's identities; refuses to go on with a training manifest that lists others."""
+        if Path(self.cfg.data, "train.tsv").exists() and state_dict["identities"] != self._training_identities():
+            raise InputError(
+                f"{self.cfg.data}/train.tsv: its {self.cfg.identity} identities differ from the checkpoint's "
+                f"{len(state_dict['identities'])}; resume on the manifest it was trained on, or start a new run folder"
+            )
+        super().load_state_dict(state_dict)
+
+    def load_dataset(self, split: str, combine: bool = False, **kwargs) -> None:
+        """Makes the dataset of a split; every split but `train` has fixed mixes."""
+        cfg, fixed = self.cfg, split != "train"
+        manifest = self._manifest(split)
+        labels = identity_labels(manifest, cfg.identity)
+        table = {name: row for row, name in enumerate(self.identities)}
+        pool = RecordingPool(manifest, labels, table, cfg.sample_rate, cfg.resample, cfg.cache_megabytes)
+        indices = None
+        if fixed:
+            self.prior_entropy = sampling_entropy(labels, self.identities, cfg.sources, cfg.single_talker_share)
+            indices = evenly_spaced(len(manifest), cfg.valid_recordings)
+            known = sum(label in table for label in labels)
+            if known < len(labels):
+                logger.warning(
+                    f"{manifest.path}: {len(labels) - known} of {len(labels)} recordings have an identity that training has not; "
+                    "they count for separation, not for accuracy and bound"
+                )
+        options = self._mixing_options()
+        self.datasets[split] = MixtureDataset(
+            pool,
+            options,
+            cfg.seed,
+            split_key=split,
+            noise=NoiseBank(read_manifest(cfg.noise), cfg.sample_rate, cfg.resample) if cfg.noise else None,
+            rirs=RirBank(read_manifest(cfg.rir), cfg.sample_rate, cfg.resample) if cfg.rir else None,
+            fixed=fixed,
+            indices=indices,
+            skip_bad=cfg.skip_bad,
+        )
+
+    def _mixing_options(self) -> MixingOptions:
+        cfg = self.cfg
+        return MixingOptions(
+            sample_rate=cfg.sample_rate,
+            view_frames=round(cfg.view_seconds * cfg.sample_rate),
+            views=cfg.views,
+            sources=cfg.sources,
+            sir_db=(cfg.sir_low, cfg.sir_high),
+            single_talker_share=cfg.single_talker_share,
+            single_talker_share_start=cfg.single_talker_share_start,
+            curriculum_epochs=cfg.curriculum_epochs,
+            noise_probability=cfg.noise_probability,
+            noise_snr_db=(cfg.snr_low, cfg.snr_high),
+            rir_probability=cfg.rir_probability if cfg.rir else 0.0,
+        )
+
+    def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False):
+        """fairseq's step, timed: the time since the last step's end went into data, gradient exchange and logging."""
+        started = time.perf_counter()
+        waited = 0.0 if self._step_ended is None else started - self._step_ended
+        loss, sample_size, logging_output = super().train_step(
+            sample, model, criterion, optimizer, update_num, ignore_grad
+        )
+        if ignore_grad:  # a dummy batch: another rank has data left, this one has none
+            getattr(model, "module", model).encoder.memory.discard_last()
+        self._step_ended = time.perf_counter()
+        logging_output["wait_seconds"] = waited
+        logging_output["step_seconds"] = self._step_ended - started + waited
+        return loss, sample_size, logging_output
+
+    def optimizer_step(self, optimizer, model, update_num) -> None:
+        """fairseq's step, then the memory takes in this update's queries."""
+        super().optimizer_step(optimizer, model, update_num)
+        getattr(model, "module", model).encoder.memory.commit()
+        self._step_ended = time.perf_counter()
+
+    def valid_step(self, sample, model, criterion):
+        """fairseq's step; what validation takes is nobody's waiting for data."""
+        self._step_ended = None
+        return super().valid_step(sample, model, criterion)
+
+    def max_positions(self) -> None:
+        """No limit: views have a fixed length."""
+        return None
+
+
+def evenly_spaced(total: int, count: int) -> list[int] | None:
+    """`count` of `total` positions, evenly spaced; None (all) where count is 0 or no smaller than total."""
+    if count <= 0 or count >= total:
+        return None
+    return [math.floor(position * total / count) for position in range(count)]

@@ -1,0 +1,1 @@
+"""Speaker verification: error rates and conditions with another talker."""

@@ -1,0 +1,49 @@
+"""Packaging of csc-fairseq. Build settings and tool settings are in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_namespace_packages, find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'^__version__ = "(.+)"$', (HERE / "csc_fairseq" / "__init__.py").read_text(), re.MULTILINE)[1]
+REQUIRED = [
+    "fairseq-fixed==0.12.3.1",  # fairseq's git main, importable on Python >= 3.11 as upstream is not
+    "torch",  # which build (CPU, CUDA) is the user's affair: the Makefile chooses one, this file does not
+    "soundfile>=0.13",  # WAV, FLAC and Ogg-Opus with partial reads (0.13 brings libsndfile 1.2.2)
+    "soxr",  # resampling where the user opts in
+    "hydra-core",  # configurations; fairseq-fixed pins the version
+    "numpy",  # audio before it becomes a tensor, keyed generators
+    "scipy",  # FFT convolution with room impulse responses
+    "editdistance",  # fairseq's audio fine-tuning task imports it without declaring it
+    "tqdm",  # progress bars
+    "tensorboardX",  # fairseq writes TensorBoard files only where it finds this
+]
+DEMO = [
+    "espeakng-loader",  # the espeak-ng library, its data and its voices, as one package
+    "matplotlib",  # the pictures of the demo's page
+    "scikit-learn",  # t-SNE for its plot of the embeddings
+]
+TEST = DEMO + [
+    "pytest",
+    "ruff",
+    "torchmetrics",  # second, independent SI-SNR and permutation-invariant loss to compare with
+]
+
+setup(
+    name="csc-fairseq",
+    version=VERSION,
+    description="Contrastive separative coding: pre-training of speaker representations for fairseq",
+    license="MIT",
+    python_requires=">=3.11,<3.14",
+    # One explicit root makes setuptools install in editable mode through a plain .pth line. Its other way, an import
+    # hook, hides the namespace package hydra_plugins from the directory walk by which Hydra finds plugins.
+    package_dir={"": "."},
+    # hydra_plugins itself is a namespace package shared with other distributions: it has no __init__.py.
+    packages=find_packages(include=["csc_fairseq", "csc_fairseq.*"])
+    + find_namespace_packages(include=["hydra_plugins", "hydra_plugins.csc_search_path"]),
+    package_data={"csc_fairseq": ["config/*.yaml"]},
+    install_requires=REQUIRED,
+    extras_require={"demo": DEMO, "test": TEST},
+    entry_points={"console_scripts": ["csc = csc_fairseq.cli.main:main"]},
+)

@@ -1,0 +1,243 @@
+"""`csc prepare` on synthesised corpora: what the manifests hold, what is left out, and one line for what is wrong."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from csc_fairseq.cli.main import main
+from csc_fairseq.data.check import check_manifest
+from csc_fairseq.data.manifest import identity_labels, read_labels, read_manifest
+
+RATE = 16000
+SUFFIXES = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".opus": ("OGG", "OPUS")}
+
+
+def sound(path: Path, seconds: float = 0.2, rate: int = RATE, channels: int = 1) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frames = round(seconds * rate)
+    shape = (frames, channels) if channels > 1 else frames
+    container, coding = SUFFIXES[path.suffix]
+    samples = 0.1 * np.random.default_rng(5).standard_normal(shape)
+    soundfile.write(path, samples, rate, format=container, subtype=coding)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Two corpora; speaker 1 of one is not speaker 1 of the other."""
+    root = tmp_path / "speech"
+    for name in ("x/1/s1/a.wav", "x/1/s1/b.flac", "x/1/s2/c.opus", "x/1/s2/d.wav", "x/2/s1/a.wav", "y/1/s1/a.wav"):
+        sound(root / name)
+    sound(root / "y/1/s1/long.wav", seconds=0.5)
+    (root / "y" / "README.txt").write_text("not audio")
+    return root
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "manifests"
+
+
+def prepare(root: Path, out: Path, *options: str) -> int:
+    return main(["prepare", "folders", str(root), "--out", str(out), *options])
+
+
+def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one line that a failing `csc prepare` prints."""
+    capsys.readouterr()
+    assert main(["prepare", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert error.startswith("csc prepare: ")
+    return error.removeprefix("csc prepare: ").strip()
+
+
+def rows(path: Path) -> list[tuple[str, int, str]]:
+    manifest = read_manifest(path)
+    return list(zip(manifest.names, manifest.frames.tolist(), read_labels(manifest, "spk"), strict=True))
+
+
+def test_without_a_table_all_is_train(root: Path, out: Path, capsys: pytest.CaptureFixture[str]):
+    assert prepare(root, out, "--speaker-level", "2") == 0
+    assert rows(out / "train.tsv") == [
+        ("x/1/s1/a.wav", 3200, "x/1"),
+        ("x/1/s1/b.flac", 3200, "x/1"),
+        ("x/1/s2/c.opus", 3200, "x/1"),
+        ("x/1/s2/d.wav", 3200, "x/1"),
+        ("x/2/s1/a.wav", 3200, "x/2"),
+        ("y/1/s1/a.wav", 3200, "y/1"),
+        ("y/1/s1/long.wav", 8000, "y/1"),
+    ]
+    assert sorted(path.name for path in out.iterdir()) == ["train.spk", "train.tsv"]
+    assert (out / "train.tsv").read_text().splitlines()[0] == str(root)
+    assert capsys.readouterr().out.splitlines()[1].split() == ["train", "3", "7", "0.00"]
+    assert check_manifest(out / "train.tsv", deep=True) == []
+
+
+def test_sessions(root: Path, out: Path):
+    assert prepare(root, out, "--speaker-level", "-2", "--session-level", "3") == 0
+    manifest = read_manifest(out / "train.tsv")
+    sessions = ["x/1/s1", "x/1/s1", "x/1/s2", "x/1/s2", "x/2/s1", "y/1/s1", "y/1/s1"]
+    assert read_labels(manifest, "session") == sessions
+    assert identity_labels(manifest, "session") == sessions
+    assert read_labels(manifest, "spk") == ["x/1"] * 4 + ["x/2"] + ["y/1"] * 2
+
+
+def test_split_table_and_minimum_length(root: Path, out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    splits = tmp_path / "speakers.tsv"
+    splits.write_text("corpus\tspeaker\tsplit\nx\t1\ttrain\nx\t2\tdev\ny\t1\ttrain\nz\t9\ttest\n")
+    options = ["--speaker-level", "2", "--splits", str(splits)]
+    assert prepare(root, out, *options) == 0
+    assert [speaker for _, _, speaker in rows(out / "train.tsv")] == ["x/1"] * 4 + ["y/1"] * 2
+    assert [speaker for _, _, speaker in rows(out / "dev.tsv")] == ["x/2"]
+    assert not (out / "test.tsv").exists()
+
+    message = complaint(capsys, "folders", str(root), "--out", str(out), *options, "--min-seconds", "0.3")
+    assert "no recording is left for split dev" in message
+    splits.write_text("corpus\tspeaker\tsplit\nx\t1\ttrain\nx\t2\ttrain\ny\t1\ttrain\n")
+    assert prepare(root, out, *options, "--min-seconds", "0.2001") == 0
+    assert rows(out / "train.tsv") == [("y/1/s1/long.wav", 8000, "y/1")]
+    assert "left out, shorter than 0.2001 s: 6 recordings" in capsys.readouterr().out
+
+
+def test_speakers_that_the_table_lacks(root: Path, out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    splits = tmp_path / "speakers.txt"
+    splits.write_text("x/1 train\n")
+    options = ["--speaker-level", "2", "--splits", str(splits)]
+    message = complaint(capsys, "folders", str(root), "--out", str(out), *options)
+    assert message.startswith(f"{splits}: lacks 2 of 3 speakers below {root} (x/2, y/1)")
+    assert "--ignore-missing" in message
+    assert not out.exists()
+    assert prepare(root, out, *options, "--ignore-missing") == 0
+    assert {speaker for _, _, speaker in rows(out / "train.tsv")} == {"x/1"}
+    assert f"left out, not in {splits}: 2 speakers with 3 recordings" in capsys.readouterr().out
+
+
+def test_held_out_recordings_are_unseen_but_their_speakers_are_not(root: Path, out: Path):
+    assert prepare(root, out, "--speaker-level", "2", "--valid-per-speaker", "2") == 0
+    train, valid = rows(out / "train.tsv"), rows(out / "valid.tsv")
+    assert len(train) == 5
+    assert [speaker for _, _, speaker in valid] == ["x/1", "x/1"]  # nobody else has four
+    assert [speaker for _, _, speaker in train].count("x/1") == 2
+    assert not {name for name, _, _ in train} & {name for name, _, _ in valid}
+
+
+def test_a_second_run_writes_the_same_bytes(root: Path, out: Path, tmp_path: Path):
+    options = ["--speaker-level", "2", "--session-level", "3", "--valid-share", "0.3"]
+    assert prepare(root, out, *options, "--jobs", "1") == 0
+    first = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert set(first) == {f"{split}.{suffix}" for split in ("train", "valid") for suffix in ("tsv", "spk", "session")}
+    assert prepare(root, out, *options, "--jobs", "3") == 0
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == first
+    assert prepare(root / ".." / "speech", tmp_path / "again", *options) == 0
+    assert {path.name: path.read_bytes() for path in (tmp_path / "again").iterdir()} == first
+
+
+def test_labels_of_an_earlier_manifest_are_not_left_beside_a_new_one(
+    root: Path, out: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert prepare(root, out, "--speaker-level", "2", "--session-level", "3") == 0
+    before = (out / "train.tsv").read_bytes()
+    message = complaint(capsys, "folders", str(root), "--out", str(out), "--speaker-level", "1")
+    assert message.startswith(f"{out}/train.session: belongs to an earlier train.tsv")
+    assert (out / "train.tsv").read_bytes() == before
+
+
+def test_one_line_for_a_file_of_another_kind(root: Path, out: Path, capsys: pytest.CaptureFixture[str]):
+    arguments = ["folders", str(root), "--out", str(out), "--speaker-level", "2"]
+    sound(root / "y/1/s1/b.wav", rate=8000)
+    sound(root / "y/1/s1/c.wav", rate=44100)
+    message = complaint(capsys, *arguments)
+    assert message.startswith(f"{root}/y/1/s1/b.wav: has 8000 Hz, expected 16000 Hz; convert it")
+    assert message.endswith("(and 1 more files with faults)")
+    assert main(["prepare", *arguments, "--allow-rates"]) == 0
+    lengths = {name: frames for name, frames, _ in rows(out / "train.tsv")}
+    assert lengths["y/1/s1/b.wav"] == 3200  # 0.2 s, at the target rate
+    assert lengths["y/1/s1/c.wav"] == 3200
+    assert check_manifest(out / "train.tsv", resample=True) == []
+
+    sound(root / "x/2/s1/stereo.wav", channels=2)
+    message = complaint(capsys, *arguments, "--allow-rates")
+    assert message.startswith(f"{root}/x/2/s1/stereo.wav: has 2 channels, expected one")
+    (root / "x/2/s1/stereo.wav").write_bytes(b"RIFF")
+    assert complaint(capsys, *arguments, "--allow-rates").startswith(f"{root}/x/2/s1/stereo.wav: is not intact")
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        (["--speaker-level", "4"], "lies 3 folders deep"),
+        (["--speaker-level", "0"], "expected a folder of level 0"),
+        (["--valid-per-speaker", "0"], "expected at least 1"),
+        (["--valid-per-speaker", "9"], "no training speaker can spare"),
+        (["--valid-share", "1"], "expected a share between 0 and 1"),
+        (["--ext", "mp3"], "no recordings found"),
+        (["--min-seconds", "9"], "no recording is left for split train"),
+        (["--splits", "/no/such/table"], "/no/such/table: cannot be read"),
+        (["--jobs", "0"], "expected at least 1"),
+    ],
+)
+def test_bad_options(root: Path, out: Path, capsys: pytest.CaptureFixture[str], options: list[str], found: str):
+    assert found in complaint(capsys, "folders", str(root), "--out", str(out), *options)
+    assert not out.exists()
+
+
+def test_holding_out_beside_a_table_that_has_valid(
+    root: Path, out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    splits = tmp_path / "splits.txt"
+    splits.write_text("x train\ny valid\n")
+    options = ["--splits", str(splits), "--valid-per-speaker", "1"]
+    assert "has the splits train, valid" in complaint(capsys, "folders", str(root), "--out", str(out), *options)
+
+
+def test_audio_without_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    root, file = tmp_path / "noise", tmp_path / "manifests" / "noise.tsv"
+    for name in ("sea/waves.flac", "sea/gulls.wav", "city/tram.wav"):
+        sound(root / name)
+    assert main(["prepare", "audio", str(root), "--out", str(file)]) == 0
+    assert read_manifest(file).names == ("city/tram.wav", "sea/gulls.wav", "sea/waves.flac")
+    assert read_manifest(file).frames.tolist() == [3200] * 3
+    assert check_manifest(file) == []
+
+    listed = tmp_path / "noise_list.tsv"
+    listed.write_text("corpus\tname\tsplit\nsea\twaves\ttrain\nsea\tgulls\ttest\n")
+    options = ["audio", str(root), "--out", str(file), "--list", str(listed)]
+    assert main(["prepare", *options, "--split", "train"]) == 0
+    assert read_manifest(file).names == ("sea/waves.flac",)
+    assert f"left out, not in {listed}: 2 recordings" in capsys.readouterr().out
+    assert "expected one of test, train" in complaint(capsys, *options, "--split", "dev")
+    assert "--list" in complaint(capsys, "audio", str(root), "--out", str(file), "--split", "train")
+    (root / "sea/waves.flac").unlink()
+    assert f"{listed}:2: no file for 1 of its rows" in complaint(capsys, *options)
+
+
+def test_in_a_process_of_its_own(root: Path, out: Path):
+    command = [sys.executable, "-m", "csc_fairseq.cli.main", "prepare", "folders", str(root), "--out", str(out)]
+    done = subprocess.run([*command, "--speaker-level", "2"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(rows(out / "train.tsv")) == 7
+    failed = subprocess.run([*command, "--speaker-level", "9"], capture_output=True, text=True, check=False)
+    assert failed.returncode == 2
+    assert failed.stderr.startswith("csc prepare: x/1/s1/a.wav: lies 3 folders deep")
+    assert failed.stderr.count("\n") == 1
+
+
+def test_a_real_corpus(shared_data: Path, out: Path):
+    options = ["--speaker-level", "2", "--splits", str(shared_data / "speakers.tsv"), "--valid-per-speaker", "2"]
+    assert prepare(shared_data / "speech", out, *options) == 0
+    found = {split: rows(out / f"{split}.tsv") for split in ("train", "valid", "dev", "test")}
+    speakers = {split: {speaker for _, _, speaker in recordings} for split, recordings in found.items()}
+    table = [line.split("\t") for line in (shared_data / "speakers.tsv").read_text().splitlines()[1:]]
+    for split in ("train", "dev", "test"):
+        assert speakers[split] == {f"{row[0]}/{row[1]}" for row in table if row[2] == split}
+    assert sum(map(len, found.values())) == sum(int(row[5]) for row in table)
+    seconds = sum(frames for recordings in found.values() for _, frames, _ in recordings) / RATE
+    assert seconds == pytest.approx(sum(float(row[6]) for row in table), abs=0.06 * len(table))
+    # Held out: two of every training speaker with at least four.
+    many = {f"{row[0]}/{row[1]}" for row in table if row[2] == "train" and int(row[5]) >= 4}
+    assert speakers["valid"] == many
+    assert len(found["valid"]) == 2 * len(many)

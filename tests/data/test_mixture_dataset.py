@@ -1,0 +1,216 @@
+import logging
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from csc_fairseq.data.augment import NoiseBank, RirBank
+from csc_fairseq.data.mixing import MixingOptions
+from csc_fairseq.data.mixture_dataset import MixtureDataset
+from csc_fairseq.data.pool import RecordingError
+from csc_fairseq.errors import InputError
+
+VIEW = 4000
+OPTIONS = MixingOptions(view_frames=VIEW, noise_probability=0.5, rir_probability=0.5)
+LENGTHS = [[9000, 8000, 5000], [9000, 9000], [6000, 12000, 7000]]
+TIMEOUT = 60  # seconds; a worker that hangs fails the test instead of stopping it
+
+
+@pytest.fixture
+def make_dataset(make_pool, make_manifest):
+    def make(options=OPTIONS, lengths=LENGTHS, suffix="wav", **changes):
+        rng = np.random.default_rng(0)
+        noise = NoiseBank(make_manifest("noise", {"n.wav": rng.standard_normal(6000)}), 16000)
+        rirs = RirBank(make_manifest("rir", {f"{i}.wav": np.eye(300)[i * 40] for i in range(3)}), 16000)
+        pool = make_pool(lengths, suffix=suffix)
+        return MixtureDataset(
+            pool, options, **({"seed": 1, "split_key": "train", "noise": noise, "rirs": rirs} | changes)
+        )
+
+    return make
+
+
+def loader(dataset, workers, persistent=False):
+    """Batches of three items in the order of the files, whatever the epoch."""
+    return DataLoader(
+        dataset,
+        batch_size=3,
+        collate_fn=dataset.collater,
+        num_workers=workers,
+        timeout=TIMEOUT if workers else 0,
+        persistent_workers=persistent,
+    )
+
+
+def epoch_bytes(batches):
+    """Everything an epoch holds, as bytes."""
+    parts = []
+    for batch in batches:
+        tensors = [batch["id"], *batch["net_input"].values(), batch["sources"], batch["identities"], batch["present"]]
+        parts += [tensor.numpy().tobytes() for tensor in tensors]
+    return b"".join(parts)
+
+
+def test_mixes_do_not_depend_on_the_number_of_workers_or_the_run(make_dataset):
+    reference = epoch_bytes(loader(make_dataset(), 0))
+    for workers in (0, 1, 2):
+        assert epoch_bytes(loader(make_dataset(), workers)) == reference
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_epochs_differ_also_in_persistent_workers(make_dataset, workers):
+    dataset = make_dataset()
+    batches = loader(dataset, workers, persistent=workers > 0)
+    epochs = {}
+    for epoch in (1, 2, 3):
+        dataset.set_epoch(epoch)
+        epochs[epoch] = epoch_bytes(batches)
+    assert len(set(epochs.values())) == 3
+    dataset.set_epoch(2)
+    assert epoch_bytes(batches) == epochs[2]
+    fresh = make_dataset()
+    fresh.set_epoch(3)
+    assert epoch_bytes(loader(fresh, 0)) == epochs[3]
+
+
+@pytest.mark.parametrize("change", [{"seed": 2}, {"split_key": "valid"}])
+def test_seed_and_split_change_the_mixes(make_dataset, change):
+    assert epoch_bytes(loader(make_dataset(), 0)) != epoch_bytes(loader(make_dataset(**change), 0))
+
+
+def test_fixed_mixes_stay_and_have_the_final_share(make_dataset):
+    options = replace(OPTIONS, single_talker_share=0.0, single_talker_share_start=1.0, curriculum_epochs=3)
+    dataset = make_dataset(options, fixed=True)
+    first = epoch_bytes(loader(dataset, 0))
+    order = dataset.ordered_indices()
+    dataset.set_epoch(5)
+    assert epoch_bytes(loader(dataset, 0)) == first
+    np.testing.assert_array_equal(order, np.arange(8))
+    np.testing.assert_array_equal(dataset.ordered_indices(), order)
+    assert all(len(plan.sources) == 2 for index in range(8) for plan in dataset.plans(index))
+
+
+def test_curriculum_follows_the_epoch(make_dataset):
+    options = replace(OPTIONS, single_talker_share=0.0, single_talker_share_start=1.0, curriculum_epochs=2)
+    dataset = make_dataset(options)
+    talkers = {}
+    for epoch in (1, 3):
+        dataset.set_epoch(epoch)
+        talkers[epoch] = {len(plan.sources) for index in range(8) for plan in dataset.plans(index)}
+    assert talkers == {1: {1}, 3: {2}}
+
+
+def test_batch_shapes_and_contents(make_dataset):
+    dataset = make_dataset(replace(OPTIONS, sources=3, views=2))
+    items = [dataset[index] for index in (4, 1, 7)]
+    batch = dataset.collater(items)
+    assert batch["id"].tolist() == [4, 1, 7]
+    assert batch["net_input"]["groups"].tolist() == [0, 0, 1, 1, 2, 2]
+    assert batch["net_input"]["source"].shape == (6, VIEW)
+    assert batch["sources"].shape == (6, 3, VIEW)
+    for tensor in (batch["identities"], batch["present"], batch["net_input"]["recordings"]):
+        assert tensor.shape == (6, 3)
+    assert batch["net_input"]["source"].dtype == batch["sources"].dtype == torch.float32
+    assert batch["identities"].dtype == batch["net_input"]["recordings"].dtype == batch["id"].dtype == torch.int64
+    assert batch["present"].dtype == torch.bool
+    assert (batch["nsentences"], batch["ntokens"]) == (6, 6 * VIEW)
+    mixture = items[1][1][1]  # second item, second view
+    np.testing.assert_array_equal(batch["net_input"]["source"][3], mixture.samples)
+    np.testing.assert_array_equal(batch["sources"][3], mixture.sources)
+    recordings = batch["net_input"]["recordings"]
+    assert (recordings[0] == 4).any()
+    np.testing.assert_array_equal(recordings >= 0, batch["present"])
+    np.testing.assert_array_equal(
+        dataset.pool.identities[recordings[batch["present"]]], batch["identities"][batch["present"]]
+    )
+
+
+def test_views_of_an_item_share_the_identity(make_dataset):
+    dataset = make_dataset()
+    for index in range(len(dataset)):
+        identity = dataset.pool.identities[index]
+        _, views = dataset[index]
+        assert all(identity in view.identities for view in views)
+
+
+def test_nothing_to_collate(make_dataset):
+    dataset = make_dataset()
+    assert dataset.collater([]) == {}
+    assert dataset.collater([None, None]) == {}
+
+
+def test_subset_of_targets(make_dataset):
+    dataset = make_dataset(replace(OPTIONS, views=1), indices=[6, 2])
+    assert len(dataset) == 2
+    assert [dataset.plans(index)[0].sources[0].recording for index in (0, 1)] == [6, 2]
+    assert dataset.plans(0) == make_dataset(replace(OPTIONS, views=1)).plans(6)  # keyed by the recording
+
+
+def test_sizes_and_order_for_fairseq(make_dataset):
+    dataset = make_dataset(lengths=[[5000] * 20, [5000] * 20])
+    assert dataset.num_tokens(3) == dataset.size(3) == 2 * VIEW
+    assert dataset.num_tokens_vec(np.array([1, 2, 3])).tolist() == [2 * VIEW] * 3
+    assert dataset.can_reuse_epoch_itr_across_epochs is False
+    indices = np.array([3, 1])
+    kept, ignored = dataset.filter_indices_by_size(indices, 10)
+    assert (kept.tolist(), ignored) == ([3, 1], [])
+    first = dataset.ordered_indices()
+    assert sorted(first) == list(range(40))
+    np.testing.assert_array_equal(first, dataset.ordered_indices())
+    dataset.set_epoch(2)
+    assert (first != dataset.ordered_indices()).any()
+    batches = dataset.batch_by_size(first, max_tokens=6 * VIEW)
+    assert [len(batch) for batch in batches] == [3] * 13 + [1]
+
+
+def test_unusable_pools_are_refused_at_once(make_dataset):
+    with pytest.raises(InputError, match="1 identity"):
+        make_dataset(lengths=[[9000, 9000]])
+    with pytest.raises(InputError, match="view_seconds"):
+        make_dataset(replace(OPTIONS, view_frames=16000))
+
+
+@pytest.fixture
+def corrupt_dataset(make_dataset):
+    """One recording of eight damaged in its middle, its header intact; no interferers, so that one item is bad."""
+
+    def make(**changes):
+        dataset = make_dataset(replace(OPTIONS, views=1, single_talker_share=1.0), suffix="flac", **changes)
+        path = dataset.pool.path(4)
+        content = bytearray(path.read_bytes())
+        first, end = len(content) // 3, 2 * len(content) // 3
+        content[first:end] = bytes(end - first)
+        path.write_bytes(content)
+        return dataset, path
+
+    return make
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_corrupt_file_is_named(corrupt_dataset, workers):
+    dataset, path = corrupt_dataset()
+    with pytest.raises(RecordingError, match=str(path)):
+        list(loader(dataset, workers))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_corrupt_file_is_skipped_if_asked(corrupt_dataset, workers):
+    dataset, _ = corrupt_dataset(skip_bad=True)
+    batches = loader(dataset, workers)
+    assert [batch["id"].tolist() for batch in batches] == [[0, 1, 2], [3, 5], [6, 7]]
+
+
+def test_skipped_file_is_reported_once(corrupt_dataset, caplog):
+    dataset, path = corrupt_dataset(skip_bad=True)
+    with caplog.at_level(logging.WARNING):
+        assert dataset[4] is None
+        assert dataset[4] is None
+    assert [str(path) in record.getMessage() for record in caplog.records] == [True]
+
+
+def test_a_batch_of_bad_items_is_empty_but_training_goes_on(corrupt_dataset):
+    dataset, _ = corrupt_dataset(skip_bad=True)
+    batches = DataLoader(dataset, batch_size=1, collate_fn=dataset.collater, num_workers=2, timeout=TIMEOUT)
+    assert [bool(batch) for batch in batches] == [True] * 4 + [False] + [True] * 3

@@ -1,0 +1,131 @@
+"""The whole encoder: shapes, invariances, options."""
+
+import pytest
+import torch
+
+from csc_fairseq.errors import InputError
+from csc_fairseq.modules.separative_encoder import SeparativeEncoder, SeparativeEncoderConfig
+from csc_fairseq.modules.speaker_table import SpeakerTable
+
+SMALL = dict(
+    waveform_channels=16, window=32, channels=16, segment_frames=8, segment_summaries=4, recurrent_channels=8, attention_heads=2,
+    shared_blocks=1, stream_channels=16, embedding_channels=16, memory_size=32, memory_heads=2,
+)  # fmt: skip
+
+
+@pytest.fixture
+def encoder() -> SeparativeEncoder:
+    torch.manual_seed(0)
+    encoder = SeparativeEncoder(SeparativeEncoderConfig(**SMALL)).eval()
+    encoder.memory.stage(torch.randn(8, 2, 16), torch.arange(16).view(8, 2))
+    encoder.memory.commit()
+    torch.nn.init.normal_(encoder.attention.output.weight, std=0.3)
+    return encoder
+
+
+def test_shapes(encoder):
+    output = encoder(torch.randn(3, 1001))
+    assert output.estimates.shape == (3, 2, 1001)
+    assert output.queries.shape == output.attended.shape == (3, 2, 16)
+    assert output.features.shape == (3, 64, 16) and output.feature_padding.shape == (3, 64)
+    torch.testing.assert_close(output.queries.norm(dim=-1), torch.ones(3, 2))
+
+
+@pytest.mark.parametrize("mode", ["eval", "train"])
+def test_padding_changes_nothing(encoder, mode):
+    getattr(encoder, mode)()
+    short, long = torch.randn(1, 900), torch.randn(1, 2000)
+    batch = torch.zeros(2, 2000)
+    batch[0, :900], batch[1] = short, long
+    batch[0, 900:] = 7.0  # rubbish in the padding must not matter
+    padding = torch.zeros(2, 2000, dtype=torch.bool)
+    padding[0, 900:] = True
+    together, alone = encoder(batch, padding), encoder(short)
+    torch.testing.assert_close(together.estimates[:1, :, :900], alone.estimates, atol=1e-4, rtol=0)
+    assert together.estimates[0, :, 900:].abs().max() == 0
+    for name in ("queries", "attended"):
+        torch.testing.assert_close(getattr(together, name)[:1], getattr(alone, name), atol=1e-4, rtol=0)
+    frames = alone.features.shape[1]
+    torch.testing.assert_close(together.features[:1, :frames], alone.features, atol=1e-4, rtol=0)
+    assert together.feature_padding[0, frames:].all() and not together.feature_padding[0, :frames].any()
+
+
+def test_level_changes_only_the_level(encoder):
+    source = torch.randn(2, 1500)
+    output, louder = encoder(source), encoder(40 * source)
+    torch.testing.assert_close(louder.estimates, 40 * output.estimates, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(louder.queries, output.queries, atol=1e-4, rtol=1e-4)
+
+
+def test_digital_silence_stays_finite(encoder):
+    output = encoder(torch.zeros(1, 1000))
+    assert all(tensor.isfinite().all() for tensor in output)
+
+
+def test_own_recording_is_hidden_from_the_query(encoder):
+    source = torch.randn(1, 1000)
+    seen = encoder(source, recordings=torch.tensor([[-1, -1]])).attended
+    hidden = encoder(source, recordings=torch.tensor([[0, 5]])).attended
+    assert (seen - hidden).abs().max() > 1e-5
+
+
+def test_bank_is_hidden_for_a_share_of_training_only(encoder):
+    source = torch.randn(1, 1000)
+    plain = encoder(source).attended
+    encoder.memory_hidden = True
+    torch.testing.assert_close(encoder(source).attended, plain)
+    encoder.train()
+    assert (encoder(source).attended - plain).abs().max() > 1e-5
+
+
+def test_without_memory_the_query_is_the_answer():
+    encoder = SeparativeEncoder(SeparativeEncoderConfig(**SMALL | {"memory": "none"}))
+    output = encoder(torch.randn(1, 500))
+    assert torch.equal(output.queries, output.attended)
+    assert not any(name.startswith("attention") for name in encoder.state_dict())
+
+
+@pytest.mark.parametrize("memory", ["bank", "conditions", "none"])
+def test_every_parameter_learns(memory):
+    torch.manual_seed(0)
+    encoder = SeparativeEncoder(SeparativeEncoderConfig(**SMALL | {"memory": memory}))
+    encoder.memory.stage(torch.randn(8, 2, 16), torch.arange(16).view(8, 2))
+    encoder.memory.commit()
+    if encoder.attention is not None:
+        torch.nn.init.normal_(encoder.attention.output.weight)
+    output = encoder(torch.randn(4, 800), groups=torch.tensor([0, 0, 1, 1]))
+    (output.estimates.square().sum() + (output.attended * torch.randn(4, 2, 16)).sum()).backward()
+    silent = [
+        name
+        for name, parameter in encoder.named_parameters()
+        if parameter.grad is None or not parameter.grad.abs().sum()
+    ]
+    assert silent == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"memory": "label"}, "model.memory is 'label'"),
+        ({"window": 33}, "model.window is 33"),
+        ({"attention_heads": 3}, "multiple of model.attention_heads"),
+        ({"memory_drop": 1.5}, "model.memory_drop is 1.5"),
+    ],
+)
+def test_wrong_options_are_named(change, message):
+    with pytest.raises(InputError, match=message):
+        SeparativeEncoderConfig(**SMALL | change)
+
+
+def test_table_spread_tells_even_rows_from_collapsed_ones():
+    table = SpeakerTable(4, 4, alpha=12.0, learn_alpha=False)
+    table.weight.data = torch.eye(4) * torch.tensor([[1.0], [2.0], [3.0], [4.0]])
+    assert table.spread().item() == pytest.approx(1.0)
+    table.weight.data = torch.ones(4, 4)
+    assert table.spread().item() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_alpha_is_clamped():
+    table = SpeakerTable(2, 4, alpha=12.0, learn_alpha=True)
+    table._alpha.data.fill_(100.0)
+    assert table.alpha == 40

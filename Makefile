@@ -9,6 +9,9 @@ VENV ?= .venv
 #   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make install
 TORCH ?= torch==2.13.0
 
+# OpenMP's threads must not wait for each other by spinning: with anything else running, a training step took ten times as long.
+export OMP_WAIT_POLICY ?= passive
+
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.csc-installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check

@@ -1,6 +1,7 @@
 """`csc demo`: from nothing to a trained model and a page that shows what it can do."""
 
 import argparse
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from csc_fairseq.errors import InputError
 SUMMARY = "synthesise voices, train a small model on them, verify it, write one HTML page"
 EXAMPLE = "csc demo --out demo_run"
 NEEDED = ("espeakng_loader", "matplotlib", "sklearn")
-UPDATES = 400
+UPDATES = 800
+FEWEST_UPDATES = 20  # the log has a line every 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,8 +27,11 @@ def run(arguments: argparse.Namespace) -> int:
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise InputError(f"the demo needs {', '.join(missing)}: run pip install 'csc-fairseq[demo]'")
-    if arguments.updates < 1:
-        raise InputError(f"--updates {arguments.updates}: expected 1 or more")
+    if arguments.updates < FEWEST_UPDATES:
+        raise InputError(f"--updates {arguments.updates}: expected {FEWEST_UPDATES} or more")
+    # Before torch is loaded, here and in the training process. OpenMP's threads otherwise wait for each other by
+    # spinning: on a machine that does something else besides, a training step then took ten times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from csc_fairseq.demo.corpus import CorpusOptions
     from csc_fairseq.demo.run import run_demo
 

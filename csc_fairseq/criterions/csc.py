@@ -108,7 +108,7 @@ class CscCriterion(FairseqCriterion):
             "si_snri": improvement[overlapped].sum(),
             "overlapped": overlapped.sum(),
             "rank_q": effective_rank(terms.queries) * talkers if talkers else 0.0,
-            "prior_entropy": self.task.prior_entropy * talkers,
+            "prior_entropy": sample["prior_entropy"] * talkers,
             "uniform_entropy": math.log(len(module.table.weight)) * talkers,
             "table_spread": module.table.spread() * len(mixture),
             "gradient_ratio": 0.0,

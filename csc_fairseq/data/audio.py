@@ -45,7 +45,7 @@ def require_format(path: str | Path, info: AudioInfo, sample_rate: int, resample
     if info.sample_rate != sample_rate and not resample:
         raise InputError(
             f"{path}: has {info.sample_rate} Hz, expected {sample_rate} Hz; convert it (sox IN -r {sample_rate} OUT) "
-            "or allow resampling"
+            "or allow resampling (task.resample=true, --resample)"
         )
 
 

@@ -1,9 +1,9 @@
 """Numbering of identities, and the entropy of the identities that mixing draws."""
 
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.special import entr
 
 from csc_fairseq.errors import InputError
 
@@ -23,23 +23,22 @@ def identity_table(labels: Sequence[str]) -> list[str]:
     return names
 
 
-def sampling_entropy(labels: Sequence[str], known: Sequence[str], sources: int, single_talker_share: float) -> float:
-    """Entropy H(k) in nats of the identity of a talker drawn from the mixes of a split, given that it is one of `known`.
+def sampling_entropy(targets: np.ndarray, known: np.ndarray, sources: int, single_talker_share: float) -> float:
+    """Entropy H(k) in nats of the identity of a talker of a mixture, given that the identity is known.
 
-    Targets are drawn by recording, each further talker uniformly from the identities other than the target's (`data/mixing.py`).
+    Targets are drawn by recording, each further talker uniformly from the identities other than the target's (`mixing.py`).
 
     Args:
-        labels: one label per target recording.
-        known: identities of the training table.
+        targets: (groups,) target recordings of each identity.
+        known: (groups,) bool, whether training has the identity.
         sources: C, talkers per mixture. single_talker_share: share of mixtures with the target alone.
+
+    Returns:
+        0 where no identity is known.
     """
-    counts = Counter(labels)
-    target = np.array([counts[name] for name in sorted(counts)], dtype=np.float64)
-    target /= target.sum()
+    target = targets / targets.sum()
     interferer = (1 - target) / max(len(target) - 1, 1)
-    prior = target + (1 - single_talker_share) * (sources - 1) * interferer
-    kept = prior[np.isin(sorted(counts), list(known))]
-    if not kept.sum():
+    prior = (target + (1 - single_talker_share) * (sources - 1) * interferer)[known]
+    if not len(prior):
         return 0.0
-    kept = kept / kept.sum()
-    return float(-(kept * np.log(kept)).sum())
+    return float(entr(prior / prior.sum()).sum())

@@ -8,6 +8,7 @@ import torch
 from fairseq.data import FairseqDataset
 
 from csc_fairseq.data.augment import NoiseBank, RirBank
+from csc_fairseq.data.identities import sampling_entropy
 from csc_fairseq.data.mixing import MixingOptions, MixingPlan, check_pool, draw_plans
 from csc_fairseq.data.pool import RecordingError, RecordingPool
 from csc_fairseq.data.rendering import Mixture, render
@@ -48,9 +49,16 @@ class MixtureDataset(FairseqDataset):
         self.fixed = fixed
         self.targets = np.arange(len(pool)) if indices is None else np.asarray(indices, dtype=np.int64)
         self.skip_bad = skip_bad
+        self.prior_entropy = self._prior_entropy()
         # Shared memory: fairseq's workers live on from epoch to epoch and would never see a plain attribute change.
         self._epoch = torch.ones(1, dtype=torch.long).share_memory_()
         self._reported: set[str] = set()
+
+    def _prior_entropy(self) -> float:
+        targets = np.bincount(self.pool.groups[self.targets], minlength=self.pool.group_count)
+        known = np.zeros(self.pool.group_count, dtype=bool)
+        known[self.pool.groups[self.pool.identities >= 0]] = True
+        return sampling_entropy(targets, known, self.options.sources, self.options.single_talker_share)
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -63,11 +71,6 @@ class MixtureDataset(FairseqDataset):
     def set_epoch(self, epoch: int) -> None:
         """Mix anew from here on, also in workers that are already running. No effect on a fixed dataset."""
         self._epoch.fill_(epoch)
-
-    @property
-    def can_reuse_epoch_itr_across_epochs(self) -> bool:
-        """Whether fairseq may keep the order of the first epoch: only if it never changes."""
-        return False
 
     def plans(self, index: int) -> tuple[MixingPlan, ...]:
         """What item `index` will mix in the current epoch."""
@@ -92,9 +95,10 @@ class MixtureDataset(FairseqDataset):
     def collater(self, samples: Sequence[tuple[int, list[Mixture]] | None]) -> dict:
         """A batch of B items with V views of T samples and C slots each, an item's views side by side; {} if none.
 
-        id: long [B]. net_input: source float32 [B·V, T], recordings long [B·V, C], groups long [B·V] (item within the
-        batch). sources: float32 [B·V, C, T]. identities: long [B·V, C], −1 where absent or not in the table. present:
-        bool [B·V, C]. nsentences: B·V. ntokens: B·V·T, in samples.
+        id: long [B]. net_input: source float32 [B·V, T], recordings long [B·V, C] (`RecordingPool.keys`, −1 where
+        absent), groups long [B·V] (item within the batch). sources: float32 [B·V, C, T]. identities: long [B·V, C], −1
+        where absent or not in the table. present: bool [B·V, C]. prior_entropy: H(k) of the dataset's talkers, nats.
+        nsentences: B·V. ntokens: B·V·T, in samples.
         """
         items = [sample for sample in samples if sample is not None]
         if not items:
@@ -105,16 +109,18 @@ class MixtureDataset(FairseqDataset):
             return torch.from_numpy(np.stack([getattr(mixture, name) for mixture in mixtures]))
 
         source = stack("samples")
+        recordings = np.stack([mixture.recordings for mixture in mixtures])
         return {
             "id": torch.tensor([index for index, _ in items]),
             "net_input": {
                 "source": source,
-                "recordings": stack("recordings"),
+                "recordings": torch.from_numpy(np.where(recordings < 0, -1, self.pool.keys[recordings])),
                 "groups": torch.arange(len(items)).repeat_interleave(self.options.views),
             },
             "sources": stack("sources"),
             "identities": stack("identities"),
             "present": stack("present"),
+            "prior_entropy": self.prior_entropy,
             "nsentences": len(mixtures),
             "ntokens": source.numel(),
         }

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,11 @@ class Recordings:
         return samples
 
 
+def file_key(name: str) -> int:
+    """A number in [0, 2⁶³) for a file's path below its root: what embeddings of the recording are recognised by."""
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big") >> 1
+
+
 class RecordingPool(Recordings):
     """Recordings of talkers, grouped by identity label.
 
@@ -86,7 +92,7 @@ class RecordingPool(Recordings):
     in the table (validation talkers): those have table index −1, but are still told apart.
 
     group_labels: the distinct labels, sorted. groups: int64 [len], index of every recording's label in it. identities:
-    int64 [len], row of the table or −1.
+    int64 [len], row of the table or −1. keys: int64 [len], never negative, the same for a file in every manifest.
     """
 
     def __init__(
@@ -107,6 +113,7 @@ class RecordingPool(Recordings):
         number = {label: group for group, label in enumerate(self.group_labels)}
         self.groups = np.array([number[label] for label in labels], dtype=np.int64)
         self.identities = np.array([table.get(label, -1) for label in labels], dtype=np.int64)
+        self.keys = np.array([file_key(name) for name in manifest.names], dtype=np.int64)
         # Members of group g are _members[_bounds[g] : _bounds[g + 1]]: two arrays, however many groups there are.
         self._members = np.argsort(self.groups, kind="stable")
         self._bounds = np.searchsorted(self.groups[self._members], np.arange(self.group_count + 1))

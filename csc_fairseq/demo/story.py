@@ -1,6 +1,7 @@
 """The words of the demo's page."""
 
 from csc_fairseq.demo.corpus import CorpusOptions
+from csc_fairseq.demo.training import UPDATE, History
 
 RESULTS_NOTE = (
     "EER: equal error rate, 50 % by chance, smaller is better. All pairs of recordings of the "
@@ -35,11 +36,11 @@ ORIGINS = (
 )
 
 
-def summary(options: CorpusOptions, updates: int, held_out: int, seconds: float) -> str:
-    """What was done, in two sentences. seconds: that training took."""
+def summary(options: CorpusOptions, history: History, held_out: int) -> str:
+    """What was done, in two sentences. held_out: number of test voices."""
     return (
         f"{options.voices} voices of espeak-ng, {options.utterances} utterances each of "
         f"{options.seconds[0]:g} to {options.seconds[1]:g} seconds; {held_out} voices were held out. "
-        f"A small CSC model learnt from mixtures of the others for {updates} updates "
-        f"in {seconds / 60:.1f} minutes, with speaker labels as identities."
+        f"A small CSC model learnt from mixtures of the others for {history.last(UPDATE):.0f} updates "
+        f"in {history.last('wall') / 60:.1f} minutes, with speaker labels as identities."
     )

@@ -14,7 +14,7 @@ from omegaconf import MISSING
 
 import csc_fairseq.criterions.csc  # noqa: F401  registers the criterion, which fairseq does not import from a user directory
 from csc_fairseq.data.augment import NoiseBank, RirBank
-from csc_fairseq.data.identities import identity_table, sampling_entropy
+from csc_fairseq.data.identities import identity_table
 from csc_fairseq.data.manifest import IDENTITY_LEVELS, Manifest, identity_labels, read_manifest
 from csc_fairseq.data.mixing import MixingOptions
 from csc_fairseq.data.mixture_dataset import MixtureDataset
@@ -60,11 +60,12 @@ class CscPretrainingConfig(FairseqDataclass):
     rir: Optional[str] = option(None, "manifest of room impulse responses; null: no reverberation")
     rir_probability: float = option(0.3, "share of talkers that are reverberated, where rir is given")
     cache_megabytes: int = option(
-        1024, "decoded speech that each data worker keeps in memory; the mixes do not depend on it"
+        1024, "decoded audio that each data worker keeps in memory; a larger corpus is read in parts"
     )
     valid_recordings: int = option(
         128, "validation targets: this many recordings of a validation manifest, evenly spaced; 0: all"
     )
+    rebuild_batches: bool = option(True, "read by fairseq: draw the order anew every epoch, though data workers live on")
     seed: int = option(1, "key of every random choice in mixing, with the epoch and the index")
 
 
@@ -81,6 +82,11 @@ class CscPretrainingTask(FairseqTask):
         self.state.add_factory("sample_rate", lambda: cfg.sample_rate)
         self.state.add_factory("identity_level", lambda: cfg.identity)
         self._step_ended: float | None = None
+
+    @classmethod
+    def setup_task(cls, cfg: CscPretrainingConfig, **kwargs) -> "CscPretrainingTask":
+        """Called by fairseq, which passes `from_checkpoint` when it loads a model; that changes nothing here."""
+        return cls(cfg)
 
     @property
     def identities(self) -> list[str]:
@@ -119,7 +125,6 @@ class CscPretrainingTask(FairseqTask):
         pool = RecordingPool(manifest, labels, table, cfg.sample_rate, cfg.resample, cfg.cache_megabytes)
         indices = None
         if fixed:
-            self.prior_entropy = sampling_entropy(labels, self.identities, cfg.sources, cfg.single_talker_share)
             indices = evenly_spaced(len(manifest), cfg.valid_recordings)
             known = sum(label in table for label in labels)
             if known < len(labels):

@@ -1,0 +1,37 @@
+"""Numbering of identities and the entropy of the talkers that mixing draws."""
+
+import math
+
+import numpy as np
+import pytest
+
+from csc_fairseq.data.identities import identity_table, sampling_entropy
+from csc_fairseq.errors import InputError
+
+
+def test_table_is_sorted_and_distinct():
+    assert identity_table(["b", "a", "b", "c"]) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("labels", [["a", "a"], []])
+def test_one_identity_is_refused(labels):
+    with pytest.raises(InputError, match="at least two identities"):
+        identity_table(labels)
+
+
+def test_equal_identities_have_entropy_log_n():
+    everyone = np.ones(7, dtype=bool)
+    assert sampling_entropy(np.full(7, 3), everyone, 2, 0.3) == pytest.approx(math.log(7))
+
+
+def test_hand_computed_prior():
+    """Targets 3:1 of two identities. Each interferer is the other one: with full overlap talkers are 1:1, alone they are 3:1."""
+    everyone = np.ones(2, dtype=bool)
+    assert sampling_entropy(np.array([3, 1]), everyone, 2, 0.0) == pytest.approx(math.log(2))
+    alone = -0.75 * math.log(0.75) - 0.25 * math.log(0.25)
+    assert sampling_entropy(np.array([3, 1]), everyone, 2, 1.0) == pytest.approx(alone)
+
+
+def test_only_known_identities_count():
+    assert sampling_entropy(np.ones(5), np.array([True, True, False, False, False]), 2, 0.3) == pytest.approx(math.log(2))
+    assert sampling_entropy(np.ones(2), np.zeros(2, dtype=bool), 2, 0.3) == 0

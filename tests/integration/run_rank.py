@@ -1,0 +1,38 @@
+"""One rank of a training on the CPU: run_rank.py RESULT.pt, then the words of `fairseq-hydra-train`.
+
+Saves {"losses": the reduced sums of every update, "model": the state at the end} to RESULT.pt. fairseq makes the buffers with which
+ranks exchange statistics on a GPU; on the CPU they must be there beforehand.
+"""
+
+import sys
+
+import torch
+from fairseq.distributed.utils import all_gather_list
+from fairseq.trainer import Trainer
+from fairseq_cli.hydra_train import cli_main
+
+SIZE = 16384  # fairseq's default all_gather_list_size
+NAMES = ("loss", "separation_loss", "query_loss", "attended_loss", "correct", "talkers", "sample_size")
+
+
+def main() -> None:
+    """Trains with the words of the command line after the first."""
+    result, sys.argv[1:] = sys.argv[1], sys.argv[2:]
+    all_gather_list._buffer = torch.ByteTensor(2 * SIZE)
+    all_gather_list._cpu_buffer = torch.ByteTensor(SIZE)
+    losses, trainers = [], []
+    reduce_and_log = Trainer._reduce_and_log_stats
+
+    def recording(self, logging_outputs, sample_size, grad_norm=None):
+        trainers.append(self)
+        if grad_norm is not None:  # a training update, not validation
+            losses.append({name: float(sum(log[name] for log in logging_outputs)) for name in NAMES})
+        return reduce_and_log(self, logging_outputs, sample_size, grad_norm)
+
+    Trainer._reduce_and_log_stats = recording
+    cli_main()
+    torch.save({"losses": losses, "model": trainers[-1].get_model().state_dict()}, result)
+
+
+if __name__ == "__main__":
+    main()

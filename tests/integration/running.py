@@ -1,0 +1,39 @@
+"""The real training command in a subprocess, and its log."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+BIN = Path(sys.executable).parent
+QUICK = (
+    "task.view_seconds=0.5", "task.valid_recordings=4", "dataset.batch_size=4", "dataset.num_workers=0", "common.log_interval=1",
+    "model.waveform_channels=16", "model.channels=16", "model.recurrent_channels=8", "model.stream_channels=16",
+    "model.embedding_channels=16", "model.memory_size=24", "lr_scheduler.warmup_updates=2", "criterion.contrastive_warmup=2",
+)  # fmt: skip
+
+
+def environment() -> dict[str, str]:
+    """One thread, no GPU, warnings off: the tests' runs must be alike everywhere."""
+    return os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONWARNINGS": "ignore"}
+
+
+def command(data: Path, run: Path, *overrides: str, config: str = "csc_debug") -> list[str]:
+    """The words after `fairseq-hydra-train` for a small and quick training."""
+    quick = QUICK if config.startswith("csc") else ()
+    return ["--config-name", config, f"task.data={data}", f"hydra.run.dir={run}", *quick, *overrides]
+
+
+def train(data: Path, run: Path, *overrides: str, config: str = "csc_debug") -> subprocess.CompletedProcess:
+    """Runs `fairseq-hydra-train` in the folder `run`; asserts nothing about how it ends."""
+    run.mkdir(parents=True, exist_ok=True)
+    words = [str(BIN / "fairseq-hydra-train"), *command(data, run, *overrides, config=config)]
+    return subprocess.run(words, cwd=run, env=environment(), capture_output=True, text=True, timeout=600, check=False)
+
+
+def logged(process: subprocess.CompletedProcess, kind: str = "train_inner") -> list[dict[str, str]]:
+    """fairseq's JSON log lines of one kind: train_inner, train or valid."""
+    assert process.returncode == 0, process.stdout[-2000:] + process.stderr[-4000:]
+    lines = (process.stdout + process.stderr).splitlines()
+    return [json.loads(line[line.index("{") :]) for line in lines if f"[{kind}][INFO]" in line]

@@ -1,0 +1,119 @@
+"""What users get wrong, through the real command: one clear line that names the file and the remedy, no traceback, never a hang."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from tests.integration.running import logged, train
+
+BROKEN = "s03/t01.flac"
+
+
+@pytest.fixture
+def copy(voices: Path, tmp_path: Path) -> Path:
+    """A private copy of the synthetic voices, to break."""
+    folder = tmp_path / "data"
+    shutil.copytree(voices, folder)
+    for manifest in folder.glob("*.tsv"):
+        lines = manifest.read_text().splitlines()
+        manifest.write_text("\n".join([str(folder / "audio"), *lines[1:]]) + "\n")
+    return folder
+
+
+def missing_manifest(data: Path) -> None:
+    (data / "train.tsv").unlink()
+
+
+def short_labels(data: Path) -> None:
+    labels = (data / "train.spk").read_text().splitlines()
+    (data / "train.spk").write_text("\n".join(labels[:-1]) + "\n")
+
+
+def corrupt_file(data: Path) -> None:
+    path = data / "audio" / BROKEN
+    content = bytearray(path.read_bytes())
+    content[len(content) // 4 : len(content) // 4 + 4000] = b"\xa5" * 4000
+    path.write_bytes(content)
+
+
+def eight_kilohertz(data: Path) -> None:
+    sf.write(data / "audio" / BROKEN, np.random.default_rng(0).normal(0, 0.1, 20000), 8000)
+
+
+def stereo(data: Path) -> None:
+    sf.write(data / "audio" / BROKEN, np.random.default_rng(0).normal(0, 0.1, (40000, 2)), 16000)
+
+
+def not_a_number(data: Path) -> None:
+    samples = np.full(40000, np.nan, dtype=np.float32)
+    sf.write(data / "audio" / "s03" / "t01.wav", samples, 16000, subtype="FLOAT")
+    manifest = data / "train.tsv"
+    manifest.write_text(manifest.read_text().replace(BROKEN, "s03/t01.wav"))
+
+
+def empty_split(data: Path) -> None:
+    (data / "valid.tsv").write_text(f"{data / 'audio'}\n")
+    (data / "valid.spk").write_text("")
+
+
+def one_speaker(data: Path) -> None:
+    labels = (data / "train.spk").read_text().splitlines()
+    (data / "train.spk").write_text("s00\n" * len(labels))
+
+
+def nothing(data: Path) -> None:
+    """The input is good; the option is not."""
+
+
+@pytest.mark.parametrize(
+    ("breakage", "overrides", "expected"),
+    [
+        (missing_manifest, (), ("train.tsv",)),
+        (short_labels, (), ("train.spk", "31", "32")),
+        (corrupt_file, ("dataset.num_workers=1",), (BROKEN,)),
+        (eight_kilohertz, (), (BROKEN, "8000", "resample")),
+        (stereo, (), (BROKEN, "2 channels")),
+        (not_a_number, (), ("s03/t01.wav", "NaN")),
+        (empty_split, (), ("valid.tsv",)),
+        (one_speaker, (), ("two identities", "s00")),
+        (nothing, ("task.view_seconds=60",), (".tsv", "60.00 s", "task.view_seconds")),
+        (nothing, ("task.identity=voice",), ("task.identity", "voice", "speaker, session, utterance, cluster")),
+        (nothing, ("model.memory=all",), ("model.memory", "bank, conditions, none")),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else None,
+)  # fmt: skip
+def test_one_clear_line(copy, tmp_path, breakage, overrides, expected):
+    breakage(copy)
+    process = train(copy, tmp_path / "run", "optimization.max_update=24", *overrides)
+    assert process.returncode == 1
+    lines = [line for line in process.stderr.splitlines() if all(word in line for word in expected)]
+    assert lines, process.stderr[-3000:]
+    assert "Traceback" not in process.stderr, process.stderr[-3000:]
+
+
+def test_unknown_option_is_named(voices, tmp_path):
+    process = train(voices, tmp_path / "run", "task.viewseconds=2")
+    assert process.returncode == 1
+    assert "viewseconds" in process.stderr and "Traceback" not in process.stderr
+
+
+def test_unreadable_recording_is_skipped_if_asked(copy, tmp_path):
+    """With a worker process; the training goes on and says what it left out."""
+    corrupt_file(copy)
+    process = train(copy, tmp_path / "run", "optimization.max_update=16", "task.skip_bad=true", "dataset.num_workers=1")
+    assert len(logged(process)) == 16
+    warnings = [line for line in (process.stdout + process.stderr).splitlines() if "skipped" in line and BROKEN in line]
+    assert 1 <= len(warnings) <= 2  # once in each worker, and fairseq starts a new one for the second epoch
+
+
+def test_another_corpus_is_refused_on_resume(copy, tmp_path):
+    run = tmp_path / "run"
+    logged(train(copy, run, "optimization.max_update=4"))
+    labels = (copy / "train.spk").read_text().replace("s07", "s17")
+    (copy / "train.spk").write_text(labels)
+    process = train(copy, run, "optimization.max_update=6")
+    assert process.returncode == 1
+    assert "identities differ from the checkpoint's 8" in process.stderr and "Traceback" not in process.stderr

@@ -1,0 +1,115 @@
+"""Every command of the READMEs, in the order in which they stand there, on synthetic voices."""
+
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from tests.integration.running import BIN, QUICK, environment
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+# The quick sizes of the tests' trainings; the words of the README stay as they are.
+TRAINING = {"csc_debug": ("optimization.max_update=6", *QUICK), "csc_small": ("optimization.max_update=6", *QUICK),
+            "wav2vec2_small": ("optimization.max_update=3", "dataset.max_tokens=64000", "lr_scheduler.warmup_updates=0")}  # fmt: skip
+
+
+def shell_blocks(page: str) -> list[list[str]]:
+    """The ```sh blocks of a page, one list of command lines each."""
+    text = (REPOSITORY / page).read_text()
+    return [block.strip().splitlines() for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL)]
+
+
+@pytest.fixture
+def place(voices: Path, tmp_path: Path) -> Path:
+    """A folder to work in, and /data: speech by speaker with a table of splits, noise and a room response."""
+    data = tmp_path / "data"
+    shutil.copytree(voices / "audio", data / "speech")
+    rows = [f"s{number:02d} {'train' if number < 8 else 'test'}" for number in range(12)]
+    (data / "splits.tsv").write_text("\n".join(rows) + "\n")
+    rng = np.random.default_rng(0)
+    for name, samples in (("noise/fan", rng.normal(0, 0.05, 48000)), ("rir/room", np.exp(-np.arange(800) / 100.0))):
+        (data / name).parent.mkdir()
+        sf.write(data / f"{name}.wav", samples, 16000)
+    sf.write(tmp_path / "enrol.wav", sf.read(data / "speech" / "s08" / "t00.flac")[0], 16000)
+    return tmp_path
+
+
+def run_line(line: str, place: Path) -> str:
+    """Runs one command line of a README in `place` and returns what it printed."""
+    words = shlex.split(line.replace("/data/", f"{place}/data/"), comments=True)
+    if words[0] == "fairseq-hydra-train":
+        words += TRAINING[words[2]]
+    done = subprocess.run(
+        [str(BIN / words[0]), *words[1:]], cwd=place, env=environment(), capture_output=True, text=True, timeout=300, check=False
+    )  # fmt: skip
+    assert done.returncode == 0, f"{line}\n{done.stdout[-2000:]}{done.stderr[-3000:]}"
+    return done.stdout
+
+
+def test_tour_of_the_readme(place):
+    blocks = shell_blocks("README.md")
+    (tour,) = [block for block in blocks if block[0] == "csc doctor"]
+    printed = {line: run_line(line, place) for line in tour}
+    assert np.load(place / "embeddings.npz")["embeddings"].shape == (12, 16)
+    assert len(list((place / "separated").glob("*.wav"))) == 2
+    score = next(text for line, text in printed.items() if line.startswith("csc score"))
+    assert -1 <= float(score.split()[-1]) <= 1
+    assert "EER" in next(text for line, text in printed.items() if line.startswith("csc evaluate"))
+
+
+def test_python_of_the_readme(trained, voices, tmp_path):
+    run, _ = trained
+    shutil.copy(run / "checkpoints" / "checkpoint_best.pt", tmp_path / "csc.pt")
+    for name in ("enrol.wav", "mixture.wav"):
+        sf.write(tmp_path / name, sf.read(voices / "audio" / "s09" / "t01.flac")[0], 16000)
+    (code,) = re.findall(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
+    code += "\nassert embedding.shape == (16,) and talkers.shape == (2, 16) and voices.shape == (2, 40000) and -1 <= score <= 1\n"
+    subprocess.run([str(BIN / "python"), "-c", code], cwd=tmp_path, env=environment(), check=True, timeout=120)
+
+
+def test_walk_through_of_the_example(place):
+    for block in shell_blocks("examples/csc/README.md"):
+        for line in block:
+            run_line(line, place)
+    assert (place / "results.json").is_file()
+    assert (place / "runs" / "wav2vec2_small" / "checkpoints" / "checkpoint_last.pt").is_file()
+
+
+def test_commands_of_the_manifests_readme(place, voices):
+    """Its corpora have a folder level more: LibriSpeech's chapters, and corpora side by side."""
+    takes = sorted((voices / "audio").rglob("*.flac"))
+    rows, names = ["corpus\tspeaker\tsplit"], ["name\tsplit", "fan\ttrain"]
+    shutil.rmtree(place / "data" / "speech")
+    for take in takes:
+        speaker = take.parent.name
+        for folder in (f"LibriSpeech/train-clean-100/{speaker}/1240", f"speech/librispeech/{speaker}"):
+            (place / "data" / folder).mkdir(parents=True, exist_ok=True)
+            shutil.copy(take, place / "data" / folder / take.name)
+    rows += sorted({f"librispeech\t{take.parent.name}\ttrain" for take in takes})
+    (place / "speakers.tsv").write_text("\n".join(rows) + "\n")
+    (place / "noise.tsv").write_text("\n".join(names) + "\n")
+    lines = re.findall(r"^    (csc .*?)(?: +#.*)?$", (REPOSITORY / "manifests/README.md").read_text(), re.MULTILINE)
+    assert len(lines) >= 5
+    for line in lines:
+        if "*" in line:  # what the shell would do
+            manifests = [
+                name for name in sorted((place / "manifests/mine").glob("*.tsv")) if name.stem not in ("noise", "rir")
+            ]
+            line = line.replace("manifests/mine/*.tsv", " ".join(map(str, manifests)))
+        run_line(line, place)
+    assert (place / "manifests" / "libri" / "train.session").is_file()
+
+
+def test_other_commands_are_the_makefile_s():
+    """`make` commands and the installation by hand: each is a target, or a line that the Makefile runs too."""
+    makefile = (REPOSITORY / "Makefile").read_text()
+    first, second = shell_blocks("README.md")[:2]
+    for line in first:
+        assert re.search(rf"^{line.split()[1]}:", makefile, re.MULTILINE), line
+    for needed in ("--no-build-isolation fairseq-fixed==0.12.3.1", 'numpy cython wheel "setuptools>=77"'):
+        assert needed in makefile and any(needed in line for line in second)

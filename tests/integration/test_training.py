@@ -1,0 +1,180 @@
+"""`fairseq-hydra-train --config-name csc_debug` from end to end, and the same from two processes or after a stop."""
+
+import math
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.integration.running import BIN, command, environment, logged, train
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    """Model part of the last checkpoint of a run: weights, table and memory bank."""
+    return torch.load(run / "checkpoints" / "checkpoint_last.pt", weights_only=True)["model"]
+
+
+def test_training_logs_what_was_promised(trained):
+    run, process = trained
+    steps = logged(process)
+    assert [int(step["num_updates"]) for step in steps] == list(range(1, 13))
+    assert {"loss", "separation_loss", "query_loss", "attended_loss", "accuracy", "data_wait"} <= steps[-1].keys()
+    last = logged(process, "valid")[-1]
+    figures = (
+        "si_snri query_loss attended_loss accuracy bound bound_prior gradient_ratio table_spread effective_rank".split()
+    )
+    assert {f"valid_{name}" for name in figures} <= last.keys()
+    assert float(last["valid_bound"]) == pytest.approx(math.log(8) - float(last["valid_query_loss"]), abs=2e-3)
+    assert float(last["valid_bound_prior"]) <= float(last["valid_bound"]) + 1e-3
+    assert any((run / "tensorboard").rglob("events.out.tfevents*"))
+
+
+def test_embedding_survives_a_moved_checkpoint(trained, voices, tmp_path):
+    """The checkpoint alone, elsewhere, with its run folder and data gone, in a process that never saw fairseq."""
+    run, _ = trained
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    moved = Path(shutil.move(copy / "checkpoints" / "checkpoint_best.pt", tmp_path / "moved.pt"))
+    shutil.rmtree(copy)
+    audio = voices / "audio" / "s08" / "t00.flac"
+    code = (
+        "import sys, csc_fairseq\n"
+        "model = csc_fairseq.load_model(sys.argv[1])\n"
+        "e = model.embed(sys.argv[2])\n"
+        "print(e.shape, round(float((e * e).sum()), 4), 'fairseq' in sys.modules)"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code, str(moved), str(audio)], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.strip() == "(16,) 1.0 False"
+
+
+def test_fairseq_loads_the_checkpoint_too(trained):
+    """Through fairseq's own loader: the embedding is the same as through ours."""
+    run, _ = trained
+    path = str(run / "checkpoints" / "checkpoint_best.pt")
+    code = (
+        "import sys, types, torch\n"
+        "from fairseq import checkpoint_utils, utils\n"
+        "import importlib.util\n"
+        "folder = importlib.util.find_spec('csc_fairseq').submodule_search_locations[0]\n"
+        "utils.import_user_module(types.SimpleNamespace(user_dir=folder))\n"
+        "models, _, task = checkpoint_utils.load_model_ensemble_and_task([sys.argv[1]])\n"
+        "import csc_fairseq\n"
+        "x = torch.randn(1, 8000, generator=torch.Generator().manual_seed(0))\n"
+        "ours = csc_fairseq.load_model(sys.argv[1]).embed_sources(x[0], sample_rate=16000)\n"
+        "theirs = models[0].eval()(x).queries[0]\n"
+        "print(len(task.identities), bool(torch.allclose(ours, theirs, atol=1e-5)))\n"
+        "print(sorted(models[0].extract_features(x)))"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code, path], env=environment(), capture_output=True, text=True, check=False
+    )
+    assert answer.stdout.splitlines()[-2:] == ["8 True", "['features', 'padding_mask', 'x']"], answer.stderr[-2000:]
+
+
+def test_stop_and_resume_equals_no_stop_bit_for_bit(voices, tmp_path):
+    """12 updates against 6, a stop in the middle of an epoch, and 6 more: weights, table, bank, optimiser, every logged figure."""
+    limits = ("optimization.max_update=12", "checkpoint.save_interval_updates=6", "checkpoint.keep_interval_updates=-1")
+    whole = train(voices, tmp_path / "whole", *limits)
+    steps = logged(whole)
+    saved = tmp_path / "whole" / "checkpoints" / "checkpoint_1_6.pt"  # what a stop after update 6 leaves behind
+    resumed_from = tmp_path / "parts" / "checkpoints"
+    resumed_from.mkdir(parents=True)
+    shutil.copy(saved, resumed_from / "checkpoint_last.pt")
+    rest = logged(train(voices, tmp_path / "parts", *limits, "dataset.num_workers=1"))
+
+    assert [step["num_updates"] for step in rest] == [step["num_updates"] for step in steps[6:]]
+    for ours, theirs in zip(rest, steps[6:], strict=True):
+        for name in ("loss", "separation_loss", "query_loss", "attended_loss", "gnorm", "lr"):
+            assert ours[name] == theirs[name], (name, ours["num_updates"])
+    states = [
+        torch.load(tmp_path / run / "checkpoints" / "checkpoint_last.pt", weights_only=True)
+        for run in ("whole", "parts")
+    ]
+    for name, value in states[0]["model"].items():
+        assert torch.equal(value, states[1]["model"][name]), name
+    first, second = (state["last_optimizer_state"]["state"] for state in states)
+    assert first.keys() == second.keys() and len(first) > 10
+    for key, entry in first.items():
+        assert all(torch.equal(torch.as_tensor(entry[name]), torch.as_tensor(second[key][name])) for name in entry)
+    changed = [
+        name
+        for name, value in weights(tmp_path / "whole").items()
+        if not torch.equal(value, torch.load(saved)["model"][name])
+    ]
+    assert any("memory.entries" in name for name in changed) and any("table.weight" in name for name in changed)
+
+
+def run_ranks(data: Path, run: Path, world: int, *overrides: str) -> list[dict]:
+    """Trains in `world` processes over gloo and returns what each rank holds at the end: {"losses", "model"}."""
+    run.mkdir()
+    port = 20000 + (abs(hash(str(run))) % 20000)
+    words = command(
+        data, run, *overrides, "common.cpu=true", "optimization.max_update=6", "criterion.contrastive_warmup=0"
+    )
+    ranks = []
+    for rank in range(world):
+        group = [
+            f"distributed_training.distributed_world_size={world}",
+            f"distributed_training.distributed_rank={rank}",
+            f"distributed_training.distributed_init_method=tcp://127.0.0.1:{port}",
+            "distributed_training.distributed_no_spawn=true",
+            "distributed_training.distributed_backend=gloo",
+        ]
+        script = Path(__file__).with_name("run_rank.py")
+        ranks.append(
+            subprocess.Popen(
+                [sys.executable, str(script), str(run / f"rank{rank}.pt"), *words, *(group if world > 1 else [])],
+                cwd=run,
+                env=environment(),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )  # fmt: skip
+        )
+    outputs = [process.communicate(timeout=300)[0] for process in ranks]
+    assert all(process.returncode == 0 for process in ranks), outputs[0][-4000:]
+    return [torch.load(run / f"rank{rank}.pt", weights_only=True) for rank in range(world)]
+
+
+def test_two_ranks_equal_one_rank_at_the_same_global_batch(voices, tmp_path):
+    """Two ranks of 4 items against one rank that gathers two batches of 4 per update: losses to 1e-5; ranks agree to the bit."""
+    one = run_ranks(voices, tmp_path / "one", 1, "optimization.update_freq=[2]")[0]
+    two = run_ranks(voices, tmp_path / "two", 2)
+    for name, value in two[0]["model"].items():
+        assert torch.equal(value, two[1]["model"][name]), f"{name} differs between the ranks"
+    assert len(one["losses"]) == len(two[0]["losses"]) == 6
+    for alone, together in zip(one["losses"], two[0]["losses"], strict=True):
+        assert alone.keys() == together.keys()
+        for name, value in alone.items():
+            assert together[name] == pytest.approx(value, rel=1e-5, abs=1e-5), name
+    assert two[0]["model"]["encoder.memory.filled"] == 24
+    for name, value in one["model"].items():
+        torch.testing.assert_close(
+            two[0]["model"][name], value, atol=2e-4, rtol=1e-3, msg=lambda text, name=name: f"{name}: {text}"
+        )
+
+
+def test_stock_wav2vec_trains_on_the_same_manifests(voices, tmp_path):
+    """fairseq's own task, model and criterion; only the configuration is ours."""
+    process = train(
+        voices, tmp_path / "w2v", "optimization.max_update=12", "dataset.max_tokens=64000", "common.log_interval=1",
+        "lr_scheduler.warmup_updates=0", config="wav2vec2_small",
+    )  # fmt: skip
+    losses = [float(step["loss"]) for step in logged(process)]
+    assert np.mean(losses[-3:]) < np.mean(losses[:3])
+
+
+@pytest.mark.parametrize("name", ["csc_debug", "csc_small", "csc_base", "wav2vec2_small"])
+def test_configurations_are_found_by_name_from_anywhere(name, tmp_path):
+    answer = subprocess.run(
+        [str(BIN / "fairseq-hydra-train"), "--config-name", name, "task.data=/data", "--cfg", "job", "--resolve"],
+        cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr[-2000:]
+    assert f"save_dir: runs/{name}/checkpoints" in answer.stdout and "data: /data" in answer.stdout

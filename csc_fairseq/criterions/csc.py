@@ -14,6 +14,7 @@ from csc_fairseq.errors import InputError
 from csc_fairseq.losses.contrastive import contrastive_separative_loss, effective_rank, identity_logits
 from csc_fairseq.losses.permutation import best_permutation, reorder, separation_costs
 from csc_fairseq.losses.si_snr import si_snr
+from csc_fairseq.models.csc import CscModel, unwrapped
 from csc_fairseq.modules.separative_encoder import SeparativeOutput
 
 
@@ -46,7 +47,7 @@ class CscCriterion(FairseqCriterion):
 
     def forward(self, model, sample: dict, reduce: bool = True) -> tuple[Tensor, int, dict]:
         """Loss summed over the batch's B mixtures (dB + λ nats), B, and sums to log."""
-        module = getattr(model, "module", model)
+        module = unwrapped(model)
         output = model(**sample["net_input"])
         terms = self._terms(module, output, sample)
         mixtures = len(terms.permutation)
@@ -71,7 +72,7 @@ class CscCriterion(FairseqCriterion):
             logging |= self._validation_figures(module, output, terms, sample)
         return loss, mixtures, logging
 
-    def _terms(self, module, output: SeparativeOutput, sample: dict) -> "Terms":
+    def _terms(self, module: CscModel, output: SeparativeOutput, sample: dict) -> "Terms":
         """The loss terms, with waveforms, embeddings and identities aligned by the one permutation that separation chose."""
         costs = separation_costs(output.estimates, sample["sources"], sample["present"], sample["net_input"]["source"])
         separation, permutation = best_permutation(costs)
@@ -97,7 +98,7 @@ class CscCriterion(FairseqCriterion):
             return self.contrastive_weight
         return self.contrastive_weight * min(1.0, updates / self.contrastive_warmup)
 
-    def _validation_figures(self, module, output: SeparativeOutput, terms: "Terms", sample: dict) -> dict:
+    def _validation_figures(self, module: CscModel, output: SeparativeOutput, terms: "Terms", sample: dict) -> dict:
         """Sums over the batch of what only validation reports."""
         mixture, sources, present = sample["net_input"]["source"], sample["sources"], sample["present"]
         estimates = reorder(output.estimates, terms.permutation)
@@ -120,7 +121,7 @@ class CscCriterion(FairseqCriterion):
             figures |= {"gradient_ratio": self._gradient_ratio(module, sample), "gradient_batches": 1}
         return figures
 
-    def _gradient_ratio(self, module, sample: dict) -> Tensor:
+    def _gradient_ratio(self, module: CscModel, sample: dict) -> Tensor:
         """‖∇ λ·identification‖ / ‖∇ separation‖ over the shared trunk's parameters."""
         trunk = list(module.encoder.trunk.parameters())
         with torch.enable_grad():

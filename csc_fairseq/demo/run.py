@@ -16,9 +16,9 @@ from csc_fairseq.data.pool import RecordingPool
 from csc_fairseq.data.rendering import Mixture, render
 from csc_fairseq.demo import pictures
 from csc_fairseq.demo.corpus import CorpusOptions, build_corpus
-from csc_fairseq.demo.report import Report, Result, Sound, render_page, text_table
+from csc_fairseq.demo.report import Report, Result, Sound, render_page, text_table, wav
 from csc_fairseq.demo.story import ORIGINS, RESULTS_NOTE, summary
-from csc_fairseq.demo.training import History, read_history, train, training_command
+from csc_fairseq.demo.training import UPDATE, History, read_history, train, training_command
 from csc_fairseq.inference.checkpoint import load_model
 from csc_fairseq.inference.separator import best_order
 from csc_fairseq.inference.speaker_encoder import SpeakerEncoder
@@ -51,8 +51,12 @@ OVERRIDES = (
 
 @dataclass(frozen=True)
 class Example:
-    """A mixture of two held-out voices, the streams [C, T] in its voices' order, and their SI-SNR improvement (dB)."""
+    """A mixture of two held-out voices, the streams [C, T] in its voices' order, and their SI-SNR improvement (dB).
 
+    enrolment: another recording of the first voice.
+    """
+
+    enrolment: Path
     mixture: Mixture
     streams: np.ndarray
     improvement_db: float
@@ -75,6 +79,8 @@ def run_demo(out: Path, options: CorpusOptions, updates: int) -> Path:
     _say(2, f"training, {updates} updates, into {training}")
     _reused(train(training, overrides, updates, key))
     history = read_history(training / "train.log")
+    if history.last(UPDATE) < updates:
+        print(f"      time was up after {history.last(UPDATE):.0f} of {updates} updates", flush=True)
     checkpoint = training / "checkpoints" / "checkpoint_best.pt"
     model = load_model(checkpoint)
     manifest = read_manifest(corpus / "test.tsv")
@@ -83,17 +89,19 @@ def run_demo(out: Path, options: CorpusOptions, updates: int) -> Path:
     conditions = verify(out / "results.json", key, model, manifest, speakers)
     rows = results(conditions, history, len(set(read_labels(read_manifest(corpus / "train.tsv"), "spk"))))
     _say(4, "the page")
+    one = example(model, manifest, speakers)
+    (out / "mixture.wav").write_bytes(wav(one.mixture.samples, model.sample_rate))
     page = Report(
         title="CSC demo: speaker embeddings that keep working while someone else talks",
         summary=summary(options, history, len(set(speakers))),
         results=rows,
         results_note=RESULTS_NOTE,
         curves=pictures.curves(panels(history)),
-        sounds=sounds(example(model, manifest, speakers), model.sample_rate),
+        sounds=sounds(one, model.sample_rate),
         sample_rate=model.sample_rate,
         embeddings=pictures.embedding_map(model.embed([manifest.file(i) for i in range(len(manifest))]), speakers),
         origins=ORIGINS,
-        commands=commands(overrides, checkpoint, manifest),
+        commands=commands(out, overrides, checkpoint, one.enrolment),
     )
     path = out / "index.html"
     path.write_text(render_page(page), encoding="utf-8")
@@ -167,10 +175,12 @@ def example(model: SpeakerEncoder, manifest: Manifest, speakers: list[str]) -> E
     chosen = sorted({number * len(pool) // EXAMPLES for number in range(EXAMPLES)})
     mixtures = [render(at_sir(plan_test(pool, recording, SEED, longest), SIR_DB), pool) for recording in chosen]
     examples = []
-    for mixture in mixtures:
+    for recording, mixture in zip(chosen, mixtures, strict=True):
+        enrolment = next(i for i in pool.members(pool.groups[recording]) if i != recording)
         streams = torch.from_numpy(model.separate(mixture.samples))
         order = list(best_order(torch.from_numpy(mixture.sources), streams))
-        examples.append(Example(mixture, streams[order].numpy(), improvement_db(streams, mixture)))
+        improvement = improvement_db(streams, mixture)
+        examples.append(Example(manifest.file(enrolment), mixture, streams[order].numpy(), improvement))
     return sorted(examples, key=lambda one: one.improvement_db)[len(examples) // 2]
 
 
@@ -183,15 +193,17 @@ def sounds(one: Example, sample_rate: int) -> list[Sound]:
     return [Sound(title, samples, pictures.spectrogram(samples, sample_rate)) for title, samples in named]
 
 
-def commands(overrides: list[str], checkpoint: Path, manifest: Manifest) -> list[str]:
-    """The demo's steps as one would type them."""
+def commands(out: Path, overrides: list[str], checkpoint: Path, enrolment: Path) -> list[str]:
+    """The demo's steps as one would type them, and what to try next with the mixture of the page."""
     program, *arguments = training_command(overrides)
-    return [
-        shlex.join([Path(program).name, *arguments]),
-        shlex.join(["csc", "evaluate", "--model", str(checkpoint), "--manifest", str(manifest.path), "--sir", "0"]),
-        shlex.join(["csc", "separate", "--model", str(checkpoint), "MIXTURE.wav"]),
-        shlex.join(["csc", "score", "--model", str(checkpoint), "ENROL.wav", "TEST.wav"]),
+    mixture, model = str(out / "mixture.wav"), ["--model", str(checkpoint)]
+    lines = [
+        [Path(program).name, *arguments],
+        ["csc", "evaluate", *model, "--manifest", str(out / "corpus" / "test.tsv"), "--sir", f"{SIR_DB:g}"],
+        ["csc", "separate", mixture, *model, "--out", str(out / "separated")],
+        ["csc", "score", str(enrolment), mixture, *model],
     ]
+    return [shlex.join(line) for line in lines]
 
 
 def _digest(value: object) -> str:

@@ -14,7 +14,7 @@ from csc_fairseq.errors import InputError
 
 # "[2026-01-31 12:00:00,000][train_inner][INFO] - {"epoch": 1, …}": fairseq's JSON log behind Hydra's prefix.
 STATISTICS = re.compile(r"\[(train_inner|train|valid)\]\[INFO\] - (\{.*\})\s*$")
-ERROR = re.compile(r"[\w.]+(Error|Exception|Interrupt): ")  # the last line of a traceback
+HINT = "Set the environment variable HYDRA_FULL_ERROR"  # Hydra's last line, below the error itself
 UPDATE, VALID_UPDATE = "num_updates", "valid_num_updates"
 # What the bar shows: a figure's name in the log of validation, and here.
 SHOWN = {"valid_si_snri": "SI-SNRi dB", "valid_accuracy": "accuracy", "valid_bound": "bound nats"}
@@ -87,8 +87,8 @@ def train(folder: Path, overrides: Sequence[str], updates: int, key: str) -> boo
 
 
 def _run(command: Sequence[str], log: Path, updates: int) -> tuple[int, str]:
-    """Run to the end with a progress bar; the exit status and the last error message, or whatever was printed last."""
-    history, last, error = History(), "no output", ""
+    """Run to the end with a progress bar; the exit status and what was printed last: the message, if it failed."""
+    history, last = History(), "no output"
     with (
         open(log, "a", encoding="utf-8") as file,
         tqdm(total=updates, desc="training", unit=" updates") as bar,
@@ -98,11 +98,11 @@ def _run(command: Sequence[str], log: Path, updates: int) -> tuple[int, str]:
         try:
             for line in process.stdout:
                 file.write(line)
-                last = line.strip() or last
-                error = line.strip() if ERROR.match(line) else error
+                if line.strip() and not line.startswith(HINT):
+                    last = line.strip()
                 figures = history.read(line)
                 if UPDATE in figures:
-                    bar.update(figures[UPDATE] - bar.n)
+                    bar.update(int(figures[UPDATE]) - bar.n)
                     shown["loss"] = f"{figures['loss']:.1f}"
                 shown |= {SHOWN[name]: f"{figures[name]:.2f}" for name in SHOWN if name in figures}
                 if figures:
@@ -110,4 +110,4 @@ def _run(command: Sequence[str], log: Path, updates: int) -> tuple[int, str]:
         except BaseException:
             process.terminate()  # an interrupted demo leaves no training behind
             raise
-    return process.returncode, error or last
+    return process.returncode, last.rpartition("InputError: ")[2]

@@ -32,7 +32,8 @@ def pairwise_si_snr(estimates: Tensor, references: Tensor) -> Tensor:
     estimates, references = estimates.float(), references.float()
     estimates = estimates - estimates.mean(-1, keepdim=True)
     references = references - references.mean(-1, keepdim=True)
-    cross = estimates @ references.transpose(1, 2) + EPS
+    with torch.autocast(estimates.device.type, enabled=False):  # half precision would overflow over thousands of samples
+        cross = estimates @ references.transpose(1, 2) + EPS
     reference_energy = references.square().sum(-1).unsqueeze(1) + EPS
     target_energy = cross.square() / reference_energy
     noise_energy = estimates.square().sum(-1).unsqueeze(2) - target_energy

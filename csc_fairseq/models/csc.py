@@ -6,7 +6,7 @@ import torch
 from fairseq.dataclass import FairseqDataclass
 from fairseq.models import BaseFairseqModel, register_model
 from omegaconf import II
-from torch import Tensor
+from torch import Tensor, nn
 
 from csc_fairseq.errors import InputError
 from csc_fairseq.modules.separative_encoder import SeparativeEncoder, SeparativeEncoderConfig, SeparativeOutput, option
@@ -64,7 +64,10 @@ class CscModel(BaseFairseqModel):
 
         Args:
             source: (B, T). padding_mask: (B, T) bool, True = padding.
-            mask, layer: accepted for wav2vec 2.0's callers; this encoder masks nothing, and `layer` selects the trunk's only output.
+            mask, layer: only False and None; wav2vec 2.0's callers pass them, but this encoder masks nothing and has one layer.
+
+        Raises:
+            InputError: another value of mask or layer.
 
         Returns:
             {"x": (B, L, D), "padding_mask": (B, L) bool or None, "features": the same as "x"}.
@@ -90,3 +93,10 @@ class CscModel(BaseFairseqModel):
     def max_positions(self) -> None:
         """No limit on length."""
         return None
+
+
+def unwrapped(model: nn.Module) -> CscModel:
+    """The model inside the wrappers that fairseq puts around it for several processes (one or two of them)."""
+    while not isinstance(model, CscModel):
+        model = model.module
+    return model

@@ -91,8 +91,8 @@ def other_views_mask(groups: Tensor | None, mixtures: int, sources: int, device:
         mixtures, sources: B and C.
 
     Returns:
-        (B, B·C), True = hidden: all but the streams of the *other* views of the same item. Note the hazard: these keys are chosen by
-        the label, so what they tell about the identity does not come from the query.
+        (B, B·C), True = hidden: all but the streams of the *other* views of the same item. Note the hazard: these keys are
+        chosen by the label, so what they tell about the identity does not come from the query.
     """
     groups = torch.arange(mixtures, device=device) if groups is None else groups
     same_item = groups.unsqueeze(1) == groups.unsqueeze(0)

@@ -161,7 +161,7 @@ class SeparativeEncoder(nn.Module):
         return SeparativeOutput(estimates, queries, attended, overlap_add(shared, count), padding)
 
     def attend(self, queries: Tensor, recordings: Tensor | None = None, groups: Tensor | None = None) -> Tensor:
-        """(B, C, E) queries to the same shape after cross-attention to the condition memory; without one, the queries themselves."""
+        """(B, C, E) queries after cross-attention to the condition memory; without a memory, the queries themselves."""
         if self.attention is None:
             return queries
         mixtures, sources, _ = queries.shape

@@ -20,6 +20,7 @@ from csc_fairseq.data.mixing import MixingOptions
 from csc_fairseq.data.mixture_dataset import MixtureDataset
 from csc_fairseq.data.pool import RecordingPool
 from csc_fairseq.errors import InputError
+from csc_fairseq.models.csc import unwrapped
 
 logger = logging.getLogger(__name__)
 
@@ -169,7 +170,7 @@ class CscPretrainingTask(FairseqTask):
             sample, model, criterion, optimizer, update_num, ignore_grad
         )
         if ignore_grad:  # a dummy batch: another rank has data left, this one has none
-            getattr(model, "module", model).encoder.memory.discard_last()
+            unwrapped(model).encoder.memory.discard_last()
         self._step_ended = time.perf_counter()
         logging_output["wait_seconds"] = waited
         logging_output["step_seconds"] = self._step_ended - started + waited
@@ -178,7 +179,7 @@ class CscPretrainingTask(FairseqTask):
     def optimizer_step(self, optimizer, model, update_num) -> None:
         """fairseq's step, then the memory takes in this update's queries."""
         super().optimizer_step(optimizer, model, update_num)
-        getattr(model, "module", model).encoder.memory.commit()
+        unwrapped(model).encoder.memory.commit()
         self._step_ended = time.perf_counter()
 
     def valid_step(self, sample, model, criterion):

@@ -1,7 +1,9 @@
 """The whole demo, small: the real synthesiser, fairseq-hydra-train, verification and page; then from what is there."""
 
+import html
 import json
 import math
+import shlex
 
 import pytest
 
@@ -34,6 +36,9 @@ def test_demo_runs_and_uses_again_what_is_there(tmp_path, capsys):
     assert clean["targets"] == 8 * 3 * 2  # 8 held-out voices, 3 utterances, all ordered pairs
     checkpoint = tmp_path / "run" / "train" / "checkpoints" / "checkpoint_best.pt"
     before = checkpoint.stat().st_mtime_ns
+    command = html.unescape(text.split("<pre>")[1].split("</pre>")[0]).splitlines()[-1]
+    assert main(shlex.split(command)[1:]) == 0  # the last one on the page: csc score ENROLMENT MIXTURE
+    assert -1 <= float(capsys.readouterr().out.split()[-1]) <= 1
 
     run_demo(tmp_path / "run", SMALL, updates=20)
     second = capsys.readouterr().out

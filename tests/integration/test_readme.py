@@ -14,8 +14,11 @@ from tests.integration.running import BIN, QUICK, environment
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # The quick sizes of the tests' trainings; the words of the README stay as they are.
-TRAINING = {"csc_debug": ("optimization.max_update=6", *QUICK), "csc_small": ("optimization.max_update=6", *QUICK),
-            "wav2vec2_small": ("optimization.max_update=3", "dataset.max_tokens=64000", "lr_scheduler.warmup_updates=0")}  # fmt: skip
+TRAINING = {
+    "csc_debug": ("optimization.max_update=6", *QUICK),
+    "csc_small": ("optimization.max_update=6", *QUICK),
+    "wav2vec2_small": ("optimization.max_update=3", "dataset.max_tokens=64000", "lr_scheduler.warmup_updates=0"),
+}
 
 
 def shell_blocks(page: str) -> list[list[str]]:

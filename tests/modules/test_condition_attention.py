@@ -96,8 +96,8 @@ IDENTITIES, CHANNELS = 12, 16
 def loss_of_noise_queries(memory: str) -> float:
     """Trains the attention and the table on queries of pure noise, and returns ℓ(s) in nats on fresh draws.
 
-    The other embeddings of a batch come from speech: they are noisy copies of a voice per identity. With `bank` a query sees those of
-    all identities; with `conditions`, those of its own, as the label chose them.
+    The other embeddings of a batch come from speech: they are noisy copies of a voice per identity. With `bank` a query
+    sees those of all identities; with `conditions`, those of its own, as the label chose them.
     """
     torch.manual_seed(0)
     voices = F.normalize(torch.randn(IDENTITIES, CHANNELS), dim=-1)

@@ -15,7 +15,16 @@ Importing the package loads neither torch nor fairseq, so that the command line 
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "load_model"]
+__all__ = ["__version__", "load_model", "register"]
+
+
+def register() -> None:
+    """Registers task, model and criterion with fairseq, for programs that call fairseq's Python functions themselves.
+
+    `fairseq-hydra-train` does so by `common.user_dir`, which our configurations set.
+    """
+    import csc_fairseq.models.csc  # noqa: F401
+    import csc_fairseq.tasks.csc_pretraining  # noqa: F401
 
 
 def __getattr__(name: str):

@@ -11,7 +11,12 @@ from fairseq.dataclass import FairseqDataclass
 from torch import Tensor
 
 from csc_fairseq.errors import InputError
-from csc_fairseq.losses.contrastive import contrastive_separative_loss, effective_rank, identity_logits
+from csc_fairseq.losses.contrastive import (
+    contrastive_separative_loss,
+    effective_rank,
+    identity_logits,
+    information_bound,
+)
 from csc_fairseq.losses.permutation import best_permutation, reorder, separation_costs
 from csc_fairseq.losses.si_snr import si_snr
 from csc_fairseq.models.csc import CscModel, unwrapped
@@ -112,7 +117,9 @@ class CscCriterion(FairseqCriterion):
             "prior_entropy": sample["prior_entropy"] * talkers,
             "uniform_entropy": math.log(len(module.table.weight)) * talkers,
             "table_spread": module.table.spread() * len(mixture),
-            "gradient_ratio": 0.0,
+            "gradient_ratio": mixture.new_zeros(
+                ()
+            ),  # a tensor on every rank: fairseq reduces tensors and numbers apart
             "gradient_batches": 0,
         }
         if (
@@ -124,7 +131,8 @@ class CscCriterion(FairseqCriterion):
     def _gradient_ratio(self, module: CscModel, sample: dict) -> Tensor:
         """‖∇ λ·identification‖ / ‖∇ separation‖ over the shared trunk's parameters."""
         trunk = list(module.encoder.trunk.parameters())
-        with torch.enable_grad():
+        # cuDNN's recurrent layers refuse a backward pass in evaluation mode; PyTorch's own do not.
+        with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
             terms = self._terms(module, module(**sample["net_input"]), sample)
             by_separation = torch.autograd.grad(terms.separation, trunk, retain_graph=True)
             by_identity = torch.autograd.grad(self.contrastive_weight * terms.identification, trunk)
@@ -149,9 +157,10 @@ class CscCriterion(FairseqCriterion):
             mean("table_spread", "sample_size")
             mean("gradient_ratio", "gradient_batches")
             mean("rank_q", "talkers", "effective_rank", 1)
-            for prior, name in (("uniform_entropy", "bound"), ("prior_entropy", "bound_prior")):
-                sums[name] = sums[prior] - sums["query_loss"]
-                mean(name, "talkers")
+        if sums.get("prior_entropy"):
+            talkers, loss = sums["talkers"], sums["query_loss"] / sums["talkers"]
+            for prior, name in (("prior_entropy", "bound"), ("uniform_entropy", "bound_uniform")):
+                metrics.log_scalar(name, information_bound(loss, sums[prior] / talkers), talkers, round=3)
         if "wait_seconds" in sums:
             mean("wait_seconds", "step_seconds", "data_wait", 4)
 

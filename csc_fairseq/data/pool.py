@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
 
 from csc_fairseq.data.audio import load_crop, probe
 from csc_fairseq.data.manifest import Manifest
+from csc_fairseq.data.rng import text_key
 from csc_fairseq.errors import InputError
 
 CACHE_MEGABYTES = 1024  # 4.6 hours at 16 kHz
@@ -79,11 +79,6 @@ class Recordings:
         return samples
 
 
-def file_key(name: str) -> int:
-    """A number in [0, 2⁶³) for a file's path below its root: what embeddings of the recording are recognised by."""
-    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big") >> 1
-
-
 class RecordingPool(Recordings):
     """Recordings of talkers, grouped by identity label.
 
@@ -113,7 +108,7 @@ class RecordingPool(Recordings):
         number = {label: group for group, label in enumerate(self.group_labels)}
         self.groups = np.array([number[label] for label in labels], dtype=np.int64)
         self.identities = np.array([table.get(label, -1) for label in labels], dtype=np.int64)
-        self.keys = np.array([file_key(name) for name in manifest.names], dtype=np.int64)
+        self.keys = np.array([text_key(name) for name in manifest.names], dtype=np.int64)
         # Members of group g are _members[_bounds[g] : _bounds[g + 1]]: two arrays, however many groups there are.
         self._members = np.argsort(self.groups, kind="stable")
         self._bounds = np.searchsorted(self.groups[self._members], np.arange(self.group_count + 1))

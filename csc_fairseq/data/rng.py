@@ -6,6 +6,11 @@ import operator
 import numpy as np
 
 
+def text_key(text: str) -> int:
+    """A number in [0, 2⁶³) that stands for a text, the same everywhere."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
 def generator(*key: int | str) -> np.random.Generator:
     """A NumPy generator whose stream depends on `key` alone, e.g. (seed, split, epoch, index).
 

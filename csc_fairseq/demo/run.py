@@ -81,7 +81,7 @@ def run_demo(out: Path, options: CorpusOptions, updates: int) -> Path:
     history = read_history(training / "train.log")
     if history.last(UPDATE) < updates:
         print(f"      time was up after {history.last(UPDATE):.0f} of {updates} updates", flush=True)
-    checkpoint = training / "checkpoints" / "checkpoint_best.pt"
+    checkpoint = training / "checkpoints" / "checkpoint_last.pt"  # the one that the last validation was about
     model = load_model(checkpoint)
     manifest = read_manifest(corpus / "test.tsv")
     speakers = read_labels(manifest, "spk")
@@ -111,7 +111,8 @@ def run_demo(out: Path, options: CorpusOptions, updates: int) -> Path:
 
 def training_overrides(corpus: Path, folder: Path, updates: int) -> list[str]:
     """What the demo changes in csc_debug."""
-    return [f"task.data={corpus}", f"hydra.run.dir={folder}", f"optimization.max_update={updates}", *OVERRIDES]
+    lengths = [f"optimization.max_update={updates}", f"lr_scheduler.warmup_updates={min(50, updates // 10)}"]
+    return [f"task.data={corpus}", f"hydra.run.dir={folder}", *lengths, *OVERRIDES]
 
 
 def verify(

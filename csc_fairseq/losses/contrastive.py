@@ -46,12 +46,6 @@ def _chunk_logsumexp(embeddings: Tensor, vectors: Tensor, alpha: Tensor | float)
     return identity_logits(embeddings, vectors, alpha).logsumexp(1)
 
 
-def entropy(counts: Tensor) -> float:
-    """Entropy H in nats of the distribution proportional to non-negative `counts` (N,); log N when they are equal."""
-    shares = counts.double() / counts.double().sum()
-    return float(torch.special.entr(shares).sum())
-
-
 def information_bound(mean_loss: float, prior_entropy: float) -> float:
     """Lower bound in nats on the mutual information I(s; k) between embeddings and identities: H(k) − E ℓ.
 

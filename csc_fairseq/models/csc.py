@@ -1,5 +1,6 @@
 """fairseq model `csc`: the separative encoder plus the table of global speaker vectors."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -8,9 +9,11 @@ from fairseq.models import BaseFairseqModel, register_model
 from omegaconf import II
 from torch import Tensor, nn
 
+from csc_fairseq.data.rng import text_key
 from csc_fairseq.errors import InputError
-from csc_fairseq.modules.separative_encoder import SeparativeEncoder, SeparativeEncoderConfig, SeparativeOutput, option
+from csc_fairseq.modules.separative_encoder import SeparativeEncoder, SeparativeEncoderConfig, SeparativeOutput
 from csc_fairseq.modules.speaker_table import ALPHA_RANGE, SpeakerTable
+from csc_fairseq.options import option
 
 
 @dataclass
@@ -33,19 +36,21 @@ def encoder_config(cfg: CscConfig) -> SeparativeEncoderConfig:
 class CscModel(BaseFairseqModel):
     """Encoder and identity table. Inference needs the encoder alone (`csc_fairseq.load_model`)."""
 
-    def __init__(self, cfg: CscConfig, identities: int) -> None:
+    def __init__(self, cfg: CscConfig, identities: Sequence[str]) -> None:
         super().__init__()
         if not ALPHA_RANGE[0] <= cfg.alpha <= ALPHA_RANGE[1]:
             raise InputError(f"model.alpha is {cfg.alpha}; it must lie within [{ALPHA_RANGE[0]:g}, {ALPHA_RANGE[1]:g}]")
         self.cfg = cfg
         self.num_updates = 0
+        self.register_buffer("identity_key", torch.tensor(text_key("\n".join(identities))))
+        self._loaded_identities: int | None = None
         self.encoder = SeparativeEncoder(encoder_config(cfg))
-        self.table = SpeakerTable(identities, cfg.embedding_channels, cfg.alpha, cfg.learn_alpha)
+        self.table = SpeakerTable(len(identities), cfg.embedding_channels, cfg.alpha, cfg.learn_alpha)
 
     @classmethod
     def build_model(cls, cfg: CscConfig, task: object) -> "CscModel":
-        """Called by fairseq; the task knows how many identities there are."""
-        return cls(cfg, len(task.identities))
+        """Called by fairseq; the task knows the identities."""
+        return cls(cfg, task.identities)
 
     def forward(
         self,
@@ -82,6 +87,24 @@ class CscModel(BaseFairseqModel):
             "padding_mask": output.feature_padding if padding_mask is not None else None,
             "features": output.features,
         }
+
+    def load_state_dict(self, state_dict: dict, *args, **kwargs):
+        """fairseq's, but weights of other identities are not loaded: `require_same_identities` then says so.
+
+        It cannot be said here, because fairseq's trainer replaces any complaint by one of its own about architectures.
+        """
+        if int(state_dict["identity_key"]) != int(self.identity_key):
+            self._loaded_identities = len(state_dict["table.weight"])
+            return None
+        return super().load_state_dict(state_dict, *args, **kwargs)
+
+    def require_same_identities(self, manifest: str) -> None:
+        """InputError if the checkpoint that was loaded last had other identities than this model; `manifest` lists these."""
+        if self._loaded_identities is not None:
+            raise InputError(
+                f"{manifest}: its {len(self.table.weight)} identities differ from the checkpoint's {self._loaded_identities}; "
+                "resume on the manifest it was trained on, or start a new run folder (hydra.run.dir)"
+            )
 
     def set_num_updates(self, num_updates: int) -> None:
         """Decides whether this update sees the memory bank: a function of the update alone, so ranks and restarts agree."""

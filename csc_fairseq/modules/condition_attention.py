@@ -48,7 +48,9 @@ class MemoryBank(nn.Module):
             return
         for queries, recordings in gather_over_ranks(self._staged):
             sources = queries.shape[1]
-            self._append(queries.flatten(0, 1), recordings.repeat_interleave(sources, dim=0))
+            entries, keys = queries.flatten(0, 1), recordings.repeat_interleave(sources, dim=0)
+            sound = entries.isfinite().all(dim=1)  # a step that overflowed in half precision must not poison later ones
+            self._append(entries[sound], keys[sound])
         self._staged.clear()
 
     def _append(self, entries: Tensor, recordings: Tensor) -> None:
@@ -61,7 +63,11 @@ class MemoryBank(nn.Module):
         self.filled.copy_((self.filled + len(entries)).clamp_max(self.size))
 
     def mask(self, recordings: Tensor | None, mixtures: int) -> Tensor:
-        """(mixtures, size), True where an entry must not be seen: empty, or from a mixture sharing a recording with the query's."""
+        """(mixtures, size), True where an entry must not be seen: empty, or from a mixture sharing a recording with the query's.
+
+        What is missing says a little by itself: with one recording per identity and a bank not much larger than the number of
+        identities, the hidden entries hint at the label. Keep the bank several times as large, or trust q alone.
+        """
         empty = torch.arange(self.size, device=self.entries.device) >= self.filled
         hidden = empty.expand(mixtures, -1)
         if recordings is None:

@@ -1,6 +1,6 @@
 """The multi-task separative encoder: one trunk, a separation head and a speaker head, and the condition memory (csc.md 1)."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -13,13 +13,9 @@ from csc_fairseq.modules.masking import MaskEstimator
 from csc_fairseq.modules.pooling import SpeakerHead, masked_stream_energy
 from csc_fairseq.modules.segmentation import overlap_add, segment, segment_padding
 from csc_fairseq.modules.waveform_codec import GlobalNorm, WaveformDecoder, WaveformEncoder, frame_count
+from csc_fairseq.options import option
 
 MEMORIES = ("bank", "conditions", "none")
-
-
-def option(default: object, help: str) -> object:
-    """A dataclass field with a help text, as fairseq's generated parsers show it."""
-    return field(default=default, metadata={"help": help})
 
 
 @dataclass
@@ -27,10 +23,10 @@ class SeparativeEncoderConfig:
     """Sizes of the encoder. All of it is our choice; the defaults are `csc_small`'s."""
 
     sources: int = option(2, "C, talkers separated and embedded per mixture")
-    waveform_channels: int = option(192, "F, filters of the waveform encoder")
-    window: int = option(128, "filter length in samples, even; the hop is half of it")
+    waveform_channels: int = option(256, "F, filters of the waveform encoder")
+    window: int = option(256, "filter length in samples, even; the hop is half of it")
     channels: int = option(64, "D, channels of the trunk")
-    segment_frames: int = option(24, "K, frames per segment, even")
+    segment_frames: int = option(16, "K, frames per segment, even")
     segment_summaries: int = option(8, "Q, learned summaries per segment that attend across segments")
     recurrent_channels: int = option(64, "H, LSTM cells per direction")
     attention_heads: int = option(4, "heads of the attention across segments")
@@ -172,7 +168,8 @@ class SeparativeEncoder(nn.Module):
                 hidden = torch.ones_like(hidden)
         else:
             memory, hidden = flat.detach(), other_views_mask(groups, mixtures, sources, queries.device)
-        attended = self.attention(flat, memory.to(flat.dtype), hidden.repeat_interleave(sources, dim=0))
+        dtype = self.attention.query.weight.dtype  # that of a model cast to half precision, though q is float32
+        attended = self.attention(flat.to(dtype), memory.to(dtype), hidden.repeat_interleave(sources, dim=0))
         return attended.unflatten(0, (mixtures, sources))
 
 

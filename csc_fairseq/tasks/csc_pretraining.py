@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional  # in dataclasses only: fairseq's parser does not read `X | None`
 
@@ -21,13 +21,9 @@ from csc_fairseq.data.mixture_dataset import MixtureDataset
 from csc_fairseq.data.pool import RecordingPool
 from csc_fairseq.errors import InputError
 from csc_fairseq.models.csc import unwrapped
+from csc_fairseq.options import option
 
 logger = logging.getLogger(__name__)
-
-
-def option(default: object, help: str) -> object:
-    """A dataclass field with the help text that fairseq's parser shows."""
-    return field(default=default, metadata={"help": help})
 
 
 @dataclass
@@ -59,14 +55,16 @@ class CscPretrainingConfig(FairseqDataclass):
     snr_low: float = option(0.0, "lowest signal-to-noise ratio in dB, target against noise")
     snr_high: float = option(20.0, "highest signal-to-noise ratio in dB")
     rir: Optional[str] = option(None, "manifest of room impulse responses; null: no reverberation")
-    rir_probability: float = option(0.3, "share of talkers that are reverberated, where rir is given")
+    rir_probability: float = option(0.3, "share of views whose talkers are reverberated, where rir is given")
     cache_megabytes: int = option(
-        1024, "decoded audio that each data worker keeps in memory; a larger corpus is read in parts"
+        1024, "decoded audio that a data worker keeps in memory, each of speech, noise and rir; more is read in parts"
     )
     valid_recordings: int = option(
         128, "validation targets: this many recordings of a validation manifest, evenly spaced; 0: all"
     )
-    rebuild_batches: bool = option(True, "read by fairseq: draw the order anew every epoch, though data workers live on")
+    rebuild_batches: bool = option(
+        True, "read by fairseq: draw the order anew every epoch, though data workers live on"
+    )
     seed: int = option(1, "key of every random choice in mixing, with the epoch and the index")
 
 
@@ -95,7 +93,13 @@ class CscPretrainingTask(FairseqTask):
         return self.state.identities
 
     def _manifest(self, split: str) -> Manifest:
-        return read_manifest(Path(self.cfg.data) / f"{split}.tsv")
+        path = Path(self.cfg.data) / f"{split}.tsv"
+        if split == "valid" and path.with_name("train.tsv").exists() and not path.exists():
+            raise InputError(
+                f"{path}: not found; hold recordings out with `csc prepare folders --valid-per-speaker N`, or train without "
+                "validation (dataset.disable_validation=true)"
+            )
+        return read_manifest(path)
 
     def _training_identities(self) -> list[str]:
         return identity_table(identity_labels(self._manifest("train"), self.cfg.identity))
@@ -108,22 +112,16 @@ class CscPretrainingTask(FairseqTask):
             "sample_rate": self.state.sample_rate,
         }
 
-    def load_state_dict(self, state_dict: dict) -> None:
-        """Restores a checkpoint's identities; refuses to go on with a training manifest that lists others."""
-        if Path(self.cfg.data, "train.tsv").exists() and state_dict["identities"] != self._training_identities():
-            raise InputError(
-                f"{self.cfg.data}/train.tsv: its {self.cfg.identity} identities differ from the checkpoint's "
-                f"{len(state_dict['identities'])}; resume on the manifest it was trained on, or start a new run folder"
-            )
-        super().load_state_dict(state_dict)
-
     def load_dataset(self, split: str, combine: bool = False, **kwargs) -> None:
         """Makes the dataset of a split; every split but `train` has fixed mixes."""
+        if combine and split != "train":
+            raise InputError("dataset.combine_valid_subsets is true; list the subsets in dataset.valid_subset instead")
         cfg, fixed = self.cfg, split != "train"
+        reading = (cfg.sample_rate, cfg.resample, cfg.cache_megabytes)
         manifest = self._manifest(split)
         labels = identity_labels(manifest, cfg.identity)
         table = {name: row for row, name in enumerate(self.identities)}
-        pool = RecordingPool(manifest, labels, table, cfg.sample_rate, cfg.resample, cfg.cache_megabytes)
+        pool = RecordingPool(manifest, labels, table, *reading)
         indices = None
         if fixed:
             indices = evenly_spaced(len(manifest), cfg.valid_recordings)
@@ -139,8 +137,8 @@ class CscPretrainingTask(FairseqTask):
             options,
             cfg.seed,
             split_key=split,
-            noise=NoiseBank(read_manifest(cfg.noise), cfg.sample_rate, cfg.resample) if cfg.noise else None,
-            rirs=RirBank(read_manifest(cfg.rir), cfg.sample_rate, cfg.resample) if cfg.rir else None,
+            noise=NoiseBank(read_manifest(cfg.noise), *reading) if cfg.noise else None,
+            rirs=RirBank(read_manifest(cfg.rir), *reading) if cfg.rir else None,
             fixed=fixed,
             indices=indices,
             skip_bad=cfg.skip_bad,
@@ -162,8 +160,22 @@ class CscPretrainingTask(FairseqTask):
             rir_probability=cfg.rir_probability if cfg.rir else 0.0,
         )
 
+    def get_batch_iterator(self, dataset, *args, **kwargs):
+        """fairseq's, for training sets of at least two batches a rank: it drops an epoch's last batch, full or not."""
+        needed = 2 * (kwargs.get("max_sentences") or 1) * kwargs.get("num_shards", 1)
+        if not dataset.fixed and len(dataset) < needed:
+            raise InputError(
+                f"{dataset.pool.manifest.path}: {len(dataset)} recordings, fewer than two batches for each of "
+                f"{kwargs.get('num_shards', 1)} ranks ({needed}); lower dataset.batch_size or add recordings"
+            )
+        return super().get_batch_iterator(dataset, *args, **kwargs)
+
+    def begin_epoch(self, epoch: int, model) -> None:
+        """Refuses to train a checkpoint of other identities: its table's rows would mean other people."""
+        unwrapped(model).require_same_identities(f"{self.cfg.data}/train.tsv")
+
     def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False):
-        """fairseq's step, timed: the time since the last step's end went into data, gradient exchange and logging."""
+        """fairseq's step, timed: the time since the end of the last one is the wait for data, and some logging."""
         started = time.perf_counter()
         waited = 0.0 if self._step_ended is None else started - self._step_ended
         loss, sample_size, logging_output = super().train_step(

@@ -31,7 +31,7 @@ def dataset(voices, split: str = "train", options: MixingOptions = OPTIONS, fixe
 
 def build(memory: str = "bank", seed: int = 0, **criterion: float) -> tuple[CscModel, CscCriterion]:
     torch.manual_seed(seed)
-    model = CscModel(CscConfig(**SIZES | {"memory": memory}), identities=8)
+    model = CscModel(CscConfig(**SIZES | {"memory": memory}), identities=[f"s{number:02d}" for number in range(8)])
     options = {"contrastive_weight": 3.0, "contrastive_warmup": 0, "table_spread_weight": 0.0} | criterion
     return model, CscCriterion(SimpleNamespace(), **options)
 

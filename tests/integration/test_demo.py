@@ -34,7 +34,7 @@ def test_demo_runs_and_uses_again_what_is_there(tmp_path, capsys):
     clean, talker = json.loads((tmp_path / "run" / "results.json").read_text())["conditions"]
     assert (clean["condition"], talker["condition"], talker["sir_db"]) == ("clean", "talker", 0.0)
     assert clean["targets"] == 8 * 3 * 2  # 8 held-out voices, 3 utterances, all ordered pairs
-    checkpoint = tmp_path / "run" / "train" / "checkpoints" / "checkpoint_best.pt"
+    checkpoint = tmp_path / "run" / "train" / "checkpoints" / "checkpoint_last.pt"
     before = checkpoint.stat().st_mtime_ns
     command = html.unescape(text.split("<pre>")[1].split("</pre>")[0]).splitlines()[-1]
     assert main(shlex.split(command)[1:]) == 0  # the last one on the page: csc score ENROLMENT MIXTURE

@@ -116,3 +116,11 @@ def test_other_commands_are_the_makefile_s():
         assert re.search(rf"^{line.split()[1]}:", makefile, re.MULTILINE), line
     for needed in ("--no-build-isolation fairseq-fixed==0.12.3.1", 'numpy cython wheel "setuptools>=77"'):
         assert needed in makefile and any(needed in line for line in second)
+
+
+@pytest.mark.parametrize("page", ["README.md", "manifests/README.md", "examples/csc/README.md", "examples/csc/RESULTS.md"])
+def test_links_lead_somewhere(page):
+    text = (REPOSITORY / page).read_text()
+    targets = [target for target in re.findall(r"\]\(([^)]+)\)", text) if "://" not in target]
+    missing = [target for target in targets if not ((REPOSITORY / page).parent / target).exists()]
+    assert missing == [] and "@@" not in text

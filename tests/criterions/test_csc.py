@@ -98,7 +98,7 @@ def test_warm_up_of_the_contrastive_weight(batch):
     for update in (0, 50, 100, 400):
         model.set_num_updates(update)
         loss, _, logging = criterion(model, batch)
-        logged.append(float(loss - logging["separation_loss"]))
+        logged.append(float(loss.detach() - logging["separation_loss"]))
     assert logged[0] == pytest.approx(0, abs=1e-4)
     assert logged[1] == pytest.approx(logged[2] / 2, rel=0.05) and logged[3] > 0
 

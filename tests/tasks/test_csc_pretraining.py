@@ -1,0 +1,94 @@
+"""The task without a trainer: identities at every level, fixed validation mixes, and what it refuses."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from csc_fairseq.errors import InputError
+from csc_fairseq.models.csc import CscConfig, CscModel, unwrapped
+from csc_fairseq.tasks.csc_pretraining import CscPretrainingConfig, CscPretrainingTask, evenly_spaced
+
+
+def build(voices: Path, **options: object) -> CscPretrainingTask:
+    return CscPretrainingTask(replace(CscPretrainingConfig(data=str(voices), view_seconds=0.5), **options))
+
+
+@pytest.mark.parametrize(("level", "identities"), [("speaker", 8), ("session", 8), ("utterance", 32), ("cluster", 3)])
+def test_identity_levels(voices, level, identities):
+    """Sessions fall back to the folder; clusters come from a file of pseudo-labels."""
+    (voices / "train.cluster").write_text("".join(f"c{line % 3}\n" for line in range(32)))
+    task = build(voices, identity=level)
+    task.load_dataset("train")
+    assert len(task.identities) == identities
+    batch = task.dataset("train").collater([task.dataset("train")[index] for index in range(4)])
+    found = batch["identities"][batch["present"]]
+    assert 0 <= found.min() and found.max() < identities
+    overlapped = batch["identities"][batch["present"].all(1)]
+    assert (overlapped[:, 0] != overlapped[:, 1]).all()
+
+
+def test_validation_is_fixed_and_training_is_not(voices):
+    task = build(voices, valid_recordings=5)
+    for split in ("train", "valid"):
+        task.load_dataset(split)
+        first = task.dataset(split)[3][1][0].samples
+        task.dataset(split).set_epoch(2)
+        assert (first == task.dataset(split)[3][1][0].samples).all() == (split == "valid")
+    assert len(task.dataset("valid")) == 5
+
+
+def test_strangers_in_validation_are_told_of(voices, caplog):
+    task = build(voices)
+    task.load_dataset("test")
+    assert "12 of 12 recordings have an identity that training has not" in caplog.text
+    batch = task.dataset("test").collater([task.dataset("test")[0]])
+    assert (batch["identities"] == -1).all() and batch["present"].any() and batch["prior_entropy"] == 0
+
+
+def test_state_is_all_that_loading_needs(voices, tmp_path):
+    saved = build(voices).state_dict()
+    elsewhere = build(tmp_path / "gone")
+    elsewhere.load_state_dict(saved)
+    assert elsewhere.identities == [f"s{number:02d}" for number in range(8)]
+    assert saved["sample_rate"] == 16000 and saved["identity_level"] == "speaker"
+
+
+def test_evenly_spaced():
+    assert evenly_spaced(10, 4) == [0, 2, 5, 7]
+    assert evenly_spaced(10, 10) is evenly_spaced(10, 0) is None
+
+
+def test_too_few_recordings_for_two_batches(voices):
+    task = build(voices)
+    task.load_dataset("train")
+    with pytest.raises(InputError, match=r"32 recordings, fewer than two batches .* lower dataset.batch_size"):
+        task.get_batch_iterator(task.dataset("train"), max_sentences=17, num_shards=1)
+
+
+def test_missing_validation_manifest_names_the_remedy(voices, tmp_path):
+    for name in ("train.tsv", "train.spk"):
+        (tmp_path / name).write_text((voices / name).read_text())
+    with pytest.raises(InputError, match="valid.tsv: not found; .*--valid-per-speaker"):
+        build(tmp_path).load_dataset("valid")
+
+
+def test_weights_of_other_identities_are_not_taken(voices):
+    sizes = dict(sources=2, waveform_channels=8, window=16, channels=8, recurrent_channels=4, attention_heads=2, shared_blocks=1)
+    task = build(voices)
+    torch.manual_seed(0)
+    ours, same = CscModel(CscConfig(**sizes), task.identities), CscModel(CscConfig(**sizes), task.identities)
+    same.load_state_dict(ours.state_dict())
+    task.begin_epoch(1, same)
+    assert torch.equal(same.table.weight, ours.table.weight)
+    others = CscModel(CscConfig(**sizes), [f"t{number:02d}" for number in range(8)])
+    others.load_state_dict(ours.state_dict())
+    with pytest.raises(InputError, match="train.tsv: its 8 identities differ from the checkpoint's 8"):
+        task.begin_epoch(1, others)
+
+
+def test_unwrapped_finds_the_model_inside_two_wrappers(voices):
+    model = CscModel(CscConfig(sources=2), ["a", "b"])
+    wrapper = torch.nn.DataParallel(torch.nn.DataParallel(model))
+    assert unwrapped(wrapper) is unwrapped(model) is model

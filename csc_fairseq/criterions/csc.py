@@ -117,14 +117,12 @@ class CscCriterion(FairseqCriterion):
             "prior_entropy": sample["prior_entropy"] * talkers,
             "uniform_entropy": math.log(len(module.table.weight)) * talkers,
             "table_spread": module.table.spread() * len(mixture),
-            "gradient_ratio": mixture.new_zeros(
-                ()
-            ),  # a tensor on every rank: fairseq reduces tensors and numbers apart
+            # A tensor on every rank: fairseq sums tensors and plain numbers in separate exchanges.
+            "gradient_ratio": mixture.new_zeros(()),
             "gradient_batches": 0,
         }
-        if (
-            bool((sample["id"] == 0).any()) and talkers
-        ):  # one batch of the fixed validation mixes is enough, and costs a backward pass
+        # It costs a backward pass, and one batch of the fixed mixes is enough.
+        if talkers and bool((sample["id"] == 0).any()):
             figures |= {"gradient_ratio": self._gradient_ratio(module, sample), "gradient_batches": 1}
         return figures
 

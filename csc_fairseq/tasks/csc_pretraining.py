@@ -125,16 +125,15 @@ class CscPretrainingTask(FairseqTask):
         indices = None
         if fixed:
             indices = evenly_spaced(len(manifest), cfg.valid_recordings)
-            known = sum(label in table for label in labels)
-            if known < len(labels):
+            unknown = int((pool.identities < 0).sum())
+            if unknown:
                 logger.warning(
-                    f"{manifest.path}: {len(labels) - known} of {len(labels)} recordings have an identity that training has not; "
+                    f"{manifest.path}: {unknown} of {len(labels)} recordings have an identity that training has not; "
                     "they count for separation, not for accuracy and bound"
                 )
-        options = self._mixing_options()
         self.datasets[split] = MixtureDataset(
             pool,
-            options,
+            self._mixing_options(),
             cfg.seed,
             split_key=split,
             noise=NoiseBank(read_manifest(cfg.noise), *reading) if cfg.noise else None,

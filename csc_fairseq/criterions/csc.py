@@ -72,7 +72,7 @@ class CscCriterion(FairseqCriterion):
             "sample_size": mixtures,
         }
         if self.training:
-            module.encoder.memory.stage(output.queries, sample["net_input"]["recordings"])
+            module.encoder.memory.stage(output.queries, sample["net_input"]["recordings"], terms.voiced(sample["present"]))
         else:
             logging |= self._validation_figures(module, output, terms, sample)
         return loss, mixtures, logging
@@ -187,6 +187,10 @@ class Terms(NamedTuple):
     """(n, E), detached"""
     correct: Tensor
     """scalar: talkers whose nearest global vector is their own"""
+
+    def voiced(self, present: Tensor) -> Tensor:
+        """(B, C) bool, the outputs that got a source which is `present`, (B, C) bool: the permutation, the other way round."""
+        return torch.zeros_like(present).scatter(1, self.permutation, present)
 
 
 def global_norm(gradients: tuple[Tensor, ...]) -> Tensor:

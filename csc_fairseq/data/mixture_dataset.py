@@ -16,14 +16,17 @@ from csc_fairseq.data.rng import generator
 
 logger = logging.getLogger(__name__)
 
+MOST_ATTEMPTS = 10  # targets tried for one item before skip_bad gives up: the folder is gone rather than a file bad
+
 
 class MixtureDataset(FairseqDataset):
     """Items are target recordings; each yields options.views mixtures (our choice).
 
     Everything random is keyed by (seed, split_key, epoch, recording): the same for any number of workers, on a rerun
     and after a resume. fixed: the same mixtures in every epoch, at the final single-talker share (validation). indices:
-    recordings that serve as targets (all by default); interferers always come from the whole pool. skip_bad: drop an
-    item with an unreadable or silent recording, with one warning per file and worker, where the default raises.
+    recordings that serve as targets (all by default); interferers always come from the whole pool. skip_bad: in
+    place of an item with an unreadable or silent recording, mix another target, with one warning per file and worker,
+    where the default raises.
     InputError if the pool cannot serve the options.
     """
 
@@ -72,27 +75,34 @@ class MixtureDataset(FairseqDataset):
         """Mix anew from here on, also in workers that are already running. No effect on a fixed dataset."""
         self._epoch.fill_(epoch)
 
-    def plans(self, index: int) -> tuple[MixingPlan, ...]:
-        """What item `index` will mix in the current epoch."""
+    def plans(self, index: int, attempt: int = 0) -> tuple[MixingPlan, ...]:
+        """What item `index` will mix in the current epoch. attempt: 0 its own target, else a random one in its place."""
         target = int(self.targets[index])
         epoch = "fixed" if self.fixed else self.epoch
         share = self.options.single_talker_share if self.fixed else self.options.single_talker_share_at(epoch)
-        rng = generator(self.seed, self.split_key, epoch, target)
+        rng = generator(self.seed, self.split_key, epoch, target, *([attempt] if attempt else []))
+        if attempt:
+            target = int(rng.choice(self.targets))
         return draw_plans(self.options, self.pool, target, rng, share, self.noise, self.rirs)
 
-    def __getitem__(self, index: int) -> tuple[int, list[Mixture]] | None:
-        """(index, its mixtures); None for a bad recording if skip_bad, else RecordingError."""
-        try:
-            return index, [render(plan, self.pool, self.noise, self.rirs) for plan in self.plans(index)]
-        except RecordingError as error:
-            if not self.skip_bad:
-                raise
-            if str(error.path) not in self._reported:
-                self._reported.add(str(error.path))
-                logger.warning("skipped: %s", error)
-            return None
+    def __getitem__(self, index: int) -> tuple[int, list[Mixture]]:
+        """(index, its mixtures). RecordingError for a bad recording; if skip_bad, for MOST_ATTEMPTS of them in a row.
 
-    def collater(self, samples: Sequence[tuple[int, list[Mixture]] | None]) -> dict:
+        Another target takes a bad one's place, so that batches keep their size, alike on all ranks.
+        """
+        for attempt in range(MOST_ATTEMPTS):
+            try:
+                return index, [render(plan, self.pool, self.noise, self.rirs) for plan in self.plans(index, attempt)]
+            except RecordingError as error:
+                if not self.skip_bad:
+                    raise
+                failure = error
+                if str(error.path) not in self._reported:
+                    self._reported.add(str(error.path))
+                    logger.warning("skipped: %s", error)
+        raise RecordingError(f"{failure} ({MOST_ATTEMPTS} targets in a row could not be mixed)", failure.path)
+
+    def collater(self, samples: Sequence[tuple[int, list[Mixture]]]) -> dict:
         """A batch of B items with V views of T samples and C slots each, an item's views side by side; {} if none.
 
         id: long [B]. net_input: source float32 [B·V, T], recordings long [B·V, C] (`RecordingPool.keys`, −1 where
@@ -100,10 +110,9 @@ class MixtureDataset(FairseqDataset):
         where absent or not in the table. present: bool [B·V, C]. prior_entropy: H(k) of the dataset's talkers, nats.
         nsentences: B·V. ntokens: B·V·T, in samples.
         """
-        items = [sample for sample in samples if sample is not None]
-        if not items:
+        if not samples:
             return {}
-        mixtures = [mixture for _, views in items for mixture in views]
+        mixtures = [mixture for _, views in samples for mixture in views]
 
         def stack(name: str) -> torch.Tensor:
             return torch.from_numpy(np.stack([getattr(mixture, name) for mixture in mixtures]))
@@ -111,11 +120,11 @@ class MixtureDataset(FairseqDataset):
         source = stack("samples")
         recordings = np.stack([mixture.recordings for mixture in mixtures])
         return {
-            "id": torch.tensor([index for index, _ in items]),
+            "id": torch.tensor([index for index, _ in samples]),
             "net_input": {
                 "source": source,
                 "recordings": torch.from_numpy(np.where(recordings < 0, -1, self.pool.keys[recordings])),
-                "groups": torch.arange(len(items)).repeat_interleave(self.options.views),
+                "groups": torch.arange(len(samples)).repeat_interleave(self.options.views),
             },
             "sources": stack("sources"),
             "identities": stack("identities"),

@@ -130,9 +130,16 @@ def choose_held_out(
 def write_splits(folder: Path, root: Path, splits: dict[str, Sequence[Recording]], sessions: bool) -> None:
     """Write split.tsv, split.spk and, if `sessions`, split.session for every split, each file atomically.
 
-    InputError, before anything is written, if a label file that would stay behind stands beside one of them: it would
-    be read along with the new manifest, line for line, and no longer fit.
+    InputError, before anything is written, if files of an earlier preparation would stay behind: a label file beside
+    one of the splits, which would be read along with the new manifest, line for line, and no longer fit; or an earlier
+    valid.tsv, whose recordings the new train.tsv may hold.
     """
+    held_out = folder / "valid.tsv"
+    if "train" in splits and "valid" not in splits and held_out.exists():
+        raise InputError(
+            f"{held_out}: belongs to an earlier train.tsv; move it away, hold recordings out again "
+            "(--valid-per-speaker, --valid-share), or choose another folder"
+        )
     for split in splits:
         for suffix in ("cluster",) if sessions else ("cluster", "session"):
             stale = folder / f"{split}.{suffix}"

@@ -26,15 +26,22 @@ class MemoryBank(nn.Module):
         self.register_buffer("filled", torch.zeros((), dtype=torch.long))
         self.register_buffer("cursor", torch.zeros((), dtype=torch.long))
         self._staged: list[tuple[Tensor, Tensor]] = []
+        """Per batch: queries (n, E), and for each the recordings of its mixture (n, C)."""
 
     @property
     def size(self) -> int:
         return self.entries.shape[0]
 
-    def stage(self, queries: Tensor, recordings: Tensor) -> None:
-        """Keeps (B, C, E) queries of mixtures with (B, C) recording keys (-1 = none) until `commit`."""
+    def stage(self, queries: Tensor, recordings: Tensor, voiced: Tensor) -> None:
+        """Keeps queries until `commit`.
+
+        Args:
+            queries: (B, C, E). recordings: (B, C) keys of what each mixture holds, -1 = none.
+            voiced: (B, C) bool, the streams in which somebody speaks; the others represent nobody and are left out.
+        """
         if self.size:
-            self._staged.append((queries.detach().float(), recordings))
+            keys = recordings.unsqueeze(1).expand(-1, queries.shape[1], -1)
+            self._staged.append((queries.detach().float()[voiced], keys[voiced]))
 
     def discard_last(self) -> None:
         """Forgets the last staged batch (a dummy batch that another rank's data made necessary)."""
@@ -47,10 +54,8 @@ class MemoryBank(nn.Module):
         if not self.size:
             return
         for queries, recordings in gather_over_ranks(self._staged):
-            sources = queries.shape[1]
-            entries, keys = queries.flatten(0, 1), recordings.repeat_interleave(sources, dim=0)
-            sound = entries.isfinite().all(dim=1)  # a step that overflowed in half precision must not poison later ones
-            self._append(entries[sound], keys[sound])
+            sound = queries.isfinite().all(dim=1)  # a step that overflowed in half precision must not poison later ones
+            self._append(queries[sound], recordings[sound])
         self._staged.clear()
 
     def _append(self, entries: Tensor, recordings: Tensor) -> None:

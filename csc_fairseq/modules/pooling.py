@@ -4,19 +4,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+SPECTRUM_FLOOR = 1e-2  # against frames of unit scale: -40 dB, where quiet filters carry noise rather than a voice
 
-def masked_stream_energy(masks: Tensor, frames: Tensor) -> Tensor:
+
+def stream_energy(masked: Tensor) -> Tensor:
     """How much of each frame a stream owns, and how loud the stream is there.
 
     Args:
-        masks: (B, C, L, F) in [0, 1].
-        frames: (B, L, F) non-negative frames of the waveform encoder.
+        masked: (B, C, L, F) non-negative masked frames of the waveform encoder.
 
     Returns:
-        (B, C, L, 2): log share of the frame's energy in [-7, 0], log energy relative to the stream's loudest frame in [-7, 0].
-        Detached: the embedding must not change the masks through it.
+        (B, C, L, 2): log share of the streams' energy in [-7, 0], log energy relative to the stream's loudest frame in [-7, 0].
     """
-    energy = (masks * frames.unsqueeze(1)).sum(-1).detach()
+    energy = masked.sum(-1)
     floor = 1e-3
     share = energy / energy.sum(1, keepdim=True).clamp_min(1e-8)
     loudness = energy / energy.amax(-1, keepdim=True).clamp_min(1e-8)
@@ -42,21 +42,34 @@ class AttentiveStatistics(nn.Module):
 class SpeakerHead(nn.Module):
     """Frames to one unit-norm query per stream; a stream is tied to a waveform by that waveform's mask.
 
+    A stream's frames are the sum of two maps: of the trunk, with weights of its own for every stream, and of the log-spectrum
+    that the stream's mask leaves, with the same weights for all (our choice: the envelope of the separated voice is at hand,
+    so the trunk need not carry it).
+
     Args:
-        channels: D of the frames. sources: C. stream_channels: E_s. embedding_channels: E.
+        channels: D of the frames. sources: C. waveform_channels: F. stream_channels: E_s. embedding_channels: E.
     """
 
-    def __init__(self, channels: int, sources: int, stream_channels: int, embedding_channels: int) -> None:
+    def __init__(
+        self, channels: int, sources: int, waveform_channels: int, stream_channels: int, embedding_channels: int
+    ) -> None:
         super().__init__()
         self.sources = sources
         self.streams = nn.Linear(channels, sources * stream_channels)
+        self.spectrum_norm = nn.LayerNorm(waveform_channels)
+        self.spectrum = nn.Linear(waveform_channels, stream_channels)
         self.activation = nn.PReLU()
         self.pooling = AttentiveStatistics(stream_channels, cues=2, hidden=stream_channels // 2)
         self.norm = nn.LayerNorm(2 * stream_channels)
         self.embedding = nn.Linear(2 * stream_channels, embedding_channels)
 
-    def forward(self, frames: Tensor, cues: Tensor, padding: Tensor) -> Tensor:
-        """(B, L, D) frames, (B, C, L, 2) energy cues, (B, L) padding to queries (B, C, E) of unit norm."""
-        streams = self.activation(self.streams(frames)).unflatten(-1, (self.sources, -1)).transpose(1, 2)
-        statistics = self.pooling(streams, cues, padding)
+    def forward(self, frames: Tensor, masked: Tensor, padding: Tensor) -> Tensor:
+        """(B, L, D) frames, (B, C, L, F) masked frames of the waveform encoder, (B, L) padding to queries (B, C, E) of unit norm.
+
+        No gradient goes back through the masked frames: identification must not bend the masks, which are separation's.
+        """
+        masked = masked.detach()
+        spectrum = self.spectrum(self.spectrum_norm((masked + SPECTRUM_FLOOR).log()))
+        streams = self.streams(frames).unflatten(-1, (self.sources, -1)).transpose(1, 2)
+        statistics = self.pooling(self.activation(streams + spectrum), stream_energy(masked), padding)
         return F.normalize(self.embedding(self.norm(statistics)).float(), dim=-1)

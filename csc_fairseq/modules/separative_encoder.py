@@ -10,7 +10,7 @@ from csc_fairseq.errors import InputError
 from csc_fairseq.modules.condition_attention import ConditionAttention, MemoryBank, other_views_mask
 from csc_fairseq.modules.galr import GalrBlock
 from csc_fairseq.modules.masking import MaskEstimator
-from csc_fairseq.modules.pooling import SpeakerHead, masked_stream_energy
+from csc_fairseq.modules.pooling import SpeakerHead
 from csc_fairseq.modules.segmentation import overlap_add, segment, segment_padding
 from csc_fairseq.modules.waveform_codec import GlobalNorm, WaveformDecoder, WaveformEncoder, frame_count
 from csc_fairseq.options import option
@@ -96,7 +96,13 @@ class SeparativeEncoder(nn.Module):
         self.separation_blocks = nn.ModuleList(GalrBlock(*sizes) for _ in range(config.separation_blocks))
         self.speaker_blocks = nn.ModuleList(GalrBlock(*sizes) for _ in range(config.speaker_blocks))
         self.masks = MaskEstimator(config.channels, config.sources, config.waveform_channels)
-        self.speaker = SpeakerHead(config.channels, config.sources, config.stream_channels, config.embedding_channels)
+        self.speaker = SpeakerHead(
+            config.channels,
+            config.sources,
+            config.waveform_channels,
+            config.stream_channels,
+            config.embedding_channels,
+        )
         self.memory = MemoryBank(
             config.memory_size if config.memory == "bank" else 0, config.embedding_channels, config.sources
         )
@@ -147,12 +153,13 @@ class SeparativeEncoder(nn.Module):
 
         separation = overlap_add(run_blocks(self.separation_blocks, shared, valid_segments), count)
         masks = self.masks(separation)  # (B, C, L, F)
-        masked = (masks * waveform_frames.unsqueeze(1)).flatten(0, 1).transpose(1, 2)
-        estimates = self.decoder(masked, source.shape[1]).unflatten(0, (-1, self.config.sources))
+        masked = masks * waveform_frames.unsqueeze(1)  # (B, C, L, F)
+        estimates = self.decoder(masked.flatten(0, 1).transpose(1, 2), source.shape[1])
+        estimates = estimates.unflatten(0, (-1, self.config.sources))
         estimates = (estimates * level.unsqueeze(1)).masked_fill(padding_mask.unsqueeze(1), 0.0)
 
         speaker = overlap_add(run_blocks(self.speaker_blocks, shared, valid_segments), count)
-        queries = self.speaker(speaker, masked_stream_energy(masks, waveform_frames), padding)
+        queries = self.speaker(speaker, masked, padding)
         attended = self.attend(queries, recordings, groups)
         return SeparativeOutput(estimates, queries, attended, overlap_add(shared, count), padding)
 

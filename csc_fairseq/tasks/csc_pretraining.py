@@ -39,7 +39,7 @@ class CscPretrainingConfig(FairseqDataclass):
     )
     sample_rate: int = option(16000, "Hz; recordings of another rate are refused unless resample is true")
     resample: bool = option(False, "resample recordings of another rate instead of refusing them")
-    skip_bad: bool = option(False, "leave out recordings that cannot be read, with a warning, instead of stopping")
+    skip_bad: bool = option(False, "mix others in place of recordings that cannot be read, with a warning, instead of stopping")
     sources: int = option(2, "C, talkers per mixture")
     views: int = option(2, "V, mixtures per target recording, under independent conditions")
     view_seconds: float = option(2.0, "length of a mixture")

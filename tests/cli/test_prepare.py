@@ -146,6 +146,16 @@ def test_labels_of_an_earlier_manifest_are_not_left_beside_a_new_one(
     assert (out / "train.tsv").read_bytes() == before
 
 
+def test_recordings_held_out_earlier_are_not_left_beside_a_new_training_set(
+    root: Path, out: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert prepare(root, out, "--speaker-level", "2", "--valid-share", "0.3") == 0
+    before = (out / "train.tsv").read_bytes()
+    message = complaint(capsys, "folders", str(root), "--out", str(out), "--speaker-level", "2")
+    assert message.startswith(f"{out}/valid.tsv: belongs to an earlier train.tsv")
+    assert (out / "train.tsv").read_bytes() == before
+
+
 def test_one_line_for_a_file_of_another_kind(root: Path, out: Path, capsys: pytest.CaptureFixture[str]):
     arguments = ["folders", str(root), "--out", str(out), "--speaker-level", "2"]
     sound(root / "y/1/s1/b.wav", rate=8000)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from csc_fairseq.criterions.csc import CscCriterion
+from csc_fairseq.criterions.csc import CscCriterion, Terms
 from csc_fairseq.data.manifest import identity_labels, read_manifest
 from csc_fairseq.data.mixing import MixingOptions
 from csc_fairseq.data.mixture_dataset import MixtureDataset
@@ -121,7 +121,14 @@ def test_training_stages_queries_and_validation_does_not(batch):
         module.train()
     criterion(model, batch)
     model.encoder.memory.commit()
-    assert model.encoder.memory.filled == 24
+    assert model.encoder.memory.filled == batch["present"].sum()
+
+
+def test_the_stream_that_got_a_talker_is_the_voiced_one():
+    """Of three outputs, source 0 got the last, source 1 the first; the second was for the absent third source."""
+    terms = Terms(*[torch.empty(0)] * 4, torch.tensor([[2, 0, 1]]), *[torch.empty(0)] * 3)
+    assert terms.voiced(torch.tensor([[True, True, False]])).tolist() == [[True, False, True]]
+    assert terms.voiced(torch.tensor([[False, True, False]])).tolist() == [[True, False, False]]
 
 
 def test_validation_figures(voices):
@@ -157,7 +164,8 @@ def noise_loss(voices, memory: str) -> float:
         batch["sources"][::2] = torch.where(batch["present"][::2].unsqueeze(-1), source[::2].unsqueeze(1), 0.0)
         output = model(**batch["net_input"])
         losses = criterion._terms(model, output, batch)
-        model.encoder.memory.stage(output.queries, batch["net_input"]["recordings"])
+        voiced = losses.voiced(batch["present"])
+        model.encoder.memory.stage(output.queries, batch["net_input"]["recordings"], voiced)
         return losses
 
     for update in range(120):

@@ -10,11 +10,11 @@ from csc_fairseq.losses.contrastive import contrastive_separative_loss
 from csc_fairseq.modules.condition_attention import ConditionAttention, MemoryBank, other_views_mask
 
 
-def batch(first: int, mixtures: int, sources: int = 2, channels: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
-    """Queries that carry their own number, and recording keys 10·number, 10·number + 1."""
+def batch(first: int, mixtures: int, sources: int = 2, channels: int = 4) -> tuple[torch.Tensor, ...]:
+    """Queries that carry their own number, recording keys 10·number, 10·number + 1, and a voice in every stream."""
     numbers = torch.arange(first, first + mixtures)
     queries = numbers[:, None, None].float().expand(-1, sources, channels) + 0.1 * torch.arange(sources)[:, None]
-    return queries, numbers[:, None] * 10 + torch.arange(sources)
+    return queries, numbers[:, None] * 10 + torch.arange(sources), torch.ones(mixtures, sources, dtype=torch.bool)
 
 
 def test_first_in_first_out():
@@ -46,6 +46,15 @@ def test_a_discarded_batch_is_forgotten():
     bank.discard_last()
     bank.commit()
     assert bank.filled == 2 and bank.entries[:2, 0].tolist() == pytest.approx([1.0, 1.1])
+
+
+def test_streams_without_a_voice_are_left_out():
+    bank = MemoryBank(8, 4, 2)
+    queries, recordings, _ = batch(1, 3)
+    bank.stage(queries, recordings, torch.tensor([[True, False], [True, True], [False, True]]))
+    bank.commit()
+    assert bank.entries[: bank.filled, 0].tolist() == pytest.approx([1.0, 2.0, 2.1, 3.1])
+    assert bank.recordings[: bank.filled, 0].tolist() == [10, 20, 20, 30]
 
 
 def test_own_recordings_and_empty_places_are_hidden():

@@ -17,7 +17,7 @@ SMALL = dict(
 def encoder() -> SeparativeEncoder:
     torch.manual_seed(0)
     encoder = SeparativeEncoder(SeparativeEncoderConfig(**SMALL)).eval()
-    encoder.memory.stage(torch.randn(8, 2, 16), torch.arange(16).view(8, 2))
+    encoder.memory.stage(torch.randn(8, 2, 16), torch.arange(16).view(8, 2), torch.ones(8, 2, dtype=torch.bool))
     encoder.memory.commit()
     torch.nn.init.normal_(encoder.attention.output.weight, std=0.3)
     return encoder
@@ -62,6 +62,24 @@ def test_digital_silence_stays_finite(encoder):
     assert all(tensor.isfinite().all() for tensor in output)
 
 
+def test_identification_does_not_bend_the_masks(encoder):
+    """The embedding reads the masked spectrum, but only separation decides what a mask lets through."""
+    (encoder(torch.randn(2, 1000)).queries * torch.randn(2, 2, 16)).sum().backward()
+    separation = [*encoder.separation_blocks.parameters(), *encoder.masks.parameters()]
+    assert all(parameter.grad is None for parameter in separation)
+    assert encoder.bottleneck.weight.grad.abs().sum() > 0 and encoder.speaker.spectrum.weight.grad.abs().sum() > 0
+
+
+def test_embedding_follows_what_the_mask_lets_through(encoder):
+    """Two mixtures that differ only in what one stream's mask keeps differ in that stream's embedding alone."""
+    frames, masked = torch.randn(1, 20, 16), torch.rand(1, 2, 20, 16)
+    padding = torch.zeros(1, 20, dtype=torch.bool)
+    other = masked.clone()
+    other[:, 1, :, 8:] = 0
+    before, after = encoder.speaker(frames, masked, padding), encoder.speaker(frames, other, padding)
+    assert (before[:, 1] - after[:, 1]).abs().max() > 10 * (before[:, 0] - after[:, 0]).abs().max()
+
+
 def test_own_recording_is_hidden_from_the_query(encoder):
     source = torch.randn(1, 1000)
     seen = encoder(source, recordings=torch.tensor([[-1, -1]])).attended
@@ -89,7 +107,7 @@ def test_without_memory_the_query_is_the_answer():
 def test_every_parameter_learns(memory):
     torch.manual_seed(0)
     encoder = SeparativeEncoder(SeparativeEncoderConfig(**SMALL | {"memory": memory}))
-    encoder.memory.stage(torch.randn(8, 2, 16), torch.arange(16).view(8, 2))
+    encoder.memory.stage(torch.randn(8, 2, 16), torch.arange(16).view(8, 2), torch.ones(8, 2, dtype=torch.bool))
     encoder.memory.commit()
     if encoder.attention is not None:
         torch.nn.init.normal_(encoder.attention.output.weight)

@@ -168,6 +168,8 @@ def draw_plans(
 
     The first view uses the recording itself, each further one another recording of that identity while there are any,
     then again; views of one recording are disjoint crops. Interferers, SIR, noise and room differ from view to view.
+    An interferer is drawn by speech, not by identity, so that talkers with one short recording do not make up most of
+    the interference.
     Without `noise` recordings the noise is white; without `rirs` no view is reverberant. single_talker_share: in place
     of the options' (curriculum). The same state of `rng` gives the same plans. check_pool must have passed.
     """
@@ -221,12 +223,13 @@ def _draw_mixture(
     """A mixture around the crop `target`."""
     sources = [target]
     if rng.random() >= single_talker_share:
-        own = int(pool.groups[target.recording])
-        others = rng.choice(pool.group_count - 1, options.sources - 1, replace=False)
-        others += others >= own  # skips the target's own group, keeps the rest equally likely
-        for group in others.tolist():
-            (crop,) = _draw_crops(options, pool, int(rng.choice(pool.members(group))), 1, rng)
-            sources.append(replace(crop, sir_db=float(rng.uniform(*options.sir_db))))
+        groups = {int(pool.groups[target.recording])}
+        while len(sources) < options.sources:
+            recording = pool.draw(rng)
+            if (group := int(pool.groups[recording])) not in groups:
+                groups.add(group)
+                (crop,) = _draw_crops(options, pool, recording, 1, rng)
+                sources.append(replace(crop, sir_db=float(rng.uniform(*options.sir_db))))
     if rirs is not None and rng.random() < options.rir_probability:
         # Talkers stand at different places of the room, as far as there are any.
         places = rng.choice(len(rirs), len(sources), replace=len(rirs) < len(sources))

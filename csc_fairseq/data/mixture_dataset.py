@@ -61,7 +61,9 @@ class MixtureDataset(FairseqDataset):
         targets = np.bincount(self.pool.groups[self.targets], minlength=self.pool.group_count)
         known = np.zeros(self.pool.group_count, dtype=bool)
         known[self.pool.groups[self.pool.identities >= 0]] = True
-        return sampling_entropy(targets, known, self.options.sources, self.options.single_talker_share)
+        return sampling_entropy(
+            targets, self.pool.group_frames(), known, self.options.sources, self.options.single_talker_share
+        )
 
     def __len__(self) -> int:
         return len(self.targets)

@@ -112,6 +112,7 @@ class RecordingPool(Recordings):
         # Members of group g are _members[_bounds[g] : _bounds[g + 1]]: two arrays, however many groups there are.
         self._members = np.argsort(self.groups, kind="stable")
         self._bounds = np.searchsorted(self.groups[self._members], np.arange(self.group_count + 1))
+        self._ends = np.cumsum(self.frames)
 
     @property
     def group_count(self) -> int:
@@ -121,6 +122,14 @@ class RecordingPool(Recordings):
     def members(self, group: int) -> np.ndarray:
         """Recordings of one identity, ascending; int64 [n], n >= 1."""
         return self._members[self._bounds[group] : self._bounds[group + 1]]
+
+    def draw(self, rng: np.random.Generator) -> int:
+        """A recording at random, as likely as it is long: every second of speech has the same chance."""
+        return int(np.searchsorted(self._ends, rng.integers(self._ends[-1]), side="right"))
+
+    def group_frames(self) -> np.ndarray:
+        """Samples of speech per identity; int64 [group_count]."""
+        return np.bincount(self.groups, weights=self.frames, minlength=self.group_count).astype(np.int64)
 
     def group_sizes(self) -> np.ndarray:
         """Recordings per identity; int64 [group_count]."""

@@ -21,17 +21,25 @@ def test_one_identity_is_refused(labels):
 
 def test_equal_identities_have_entropy_log_n():
     everyone = np.ones(7, dtype=bool)
-    assert sampling_entropy(np.full(7, 3), everyone, 2, 0.3) == pytest.approx(math.log(7))
+    assert sampling_entropy(np.full(7, 3), np.full(7, 9), everyone, 2, 0.3) == pytest.approx(math.log(7))
 
 
 def test_hand_computed_prior():
     """Targets 3:1 of two identities. Each interferer is the other one: with full overlap talkers are 1:1, alone they are 3:1."""
-    everyone = np.ones(2, dtype=bool)
-    assert sampling_entropy(np.array([3, 1]), everyone, 2, 0.0) == pytest.approx(math.log(2))
+    targets, speech, everyone = np.array([3, 1]), np.array([5, 90]), np.ones(2, dtype=bool)
+    assert sampling_entropy(targets, speech, everyone, 2, 0.0) == pytest.approx(math.log(2))
     alone = -0.75 * math.log(0.75) - 0.25 * math.log(0.25)
-    assert sampling_entropy(np.array([3, 1]), everyone, 2, 1.0) == pytest.approx(alone)
+    assert sampling_entropy(targets, speech, everyone, 2, 1.0) == pytest.approx(alone)
+
+
+def test_hand_computed_prior_of_three():
+    """Only the first is a target; the others interfere as 1:3 of their speech, whatever the first one's is."""
+    prior = np.array([0.5, 0.125, 0.375])
+    entropy = sampling_entropy(np.array([1, 0, 0]), np.array([50, 10, 30]), np.ones(3, dtype=bool), 2, 0.0)
+    assert entropy == pytest.approx(-(prior * np.log(prior)).sum())
 
 
 def test_only_known_identities_count():
-    assert sampling_entropy(np.ones(5), np.array([True, True, False, False, False]), 2, 0.3) == pytest.approx(math.log(2))
-    assert sampling_entropy(np.ones(2), np.zeros(2, dtype=bool), 2, 0.3) == 0
+    some = np.array([True, True, False, False, False])
+    assert sampling_entropy(np.ones(5), np.ones(5), some, 2, 0.3) == pytest.approx(math.log(2))
+    assert sampling_entropy(np.ones(2), np.ones(2), np.zeros(2, dtype=bool), 2, 0.3) == 0

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from csc_fairseq.data.augment import NoiseBank, RirBank
+from csc_fairseq.data.identities import sampling_entropy
 from csc_fairseq.data.mixing import MixingOptions, MixingPlan, SourcePlan, check_pool, draw_plans
 from csc_fairseq.data.pool import RecordingPool
 from csc_fairseq.data.rng import generator
@@ -82,12 +83,25 @@ def test_known_identities_have_their_row_others_none(make_pool):
     assert make_pool(LONG, known=2).identities.tolist() == [0, 0, 0, 1, 1, 1] + [-1] * 6
 
 
-def test_interfering_identities_are_uniform_however_many_recordings_they_have(make_pool):
-    pool = make_pool([[9000], [9000], [9000] * 18])
+def test_talkers_interfere_as_often_as_they_have_speech(make_pool):
+    """Speech of 1:2:6; against the first, the others interfere as 1:3, wherever in their recordings the speech is."""
+    pool = make_pool([[9000], [9000, 9000], [30000, 24000]])
     options = replace(OPTIONS, views=1, single_talker_share=0)
     plans = [draw_plans(options, pool, 0, generator(key))[0] for key in range(600)]
-    share = np.mean([pool.groups[plan.sources[1].recording] == 1 for plan in plans])
-    assert share == pytest.approx(0.5, abs=0.07)
+    recordings = Counter(plan.sources[1].recording for plan in plans)
+    assert set(recordings) == {1, 2, 3, 4}
+    assert (recordings[1] + recordings[2]) / 600 == pytest.approx(0.25, abs=0.06)
+    assert recordings[3] / (recordings[3] + recordings[4]) == pytest.approx(30 / 54, abs=0.07)
+
+
+def test_entropy_of_the_talkers_is_that_of_the_draws(make_pool):
+    """The formula against what mixing draws: all targets in turn, identities of unequal recordings and speech."""
+    pool = make_pool([[20000], [9000] * 3, [30000, 24000], [8000, 12000]])
+    options = replace(OPTIONS, single_talker_share=0.3)
+    heard = Counter(pool.groups[source.recording] for _, plan in draw_many(options, pool, 4000) for source in plan.sources)
+    shares = np.array(list(heard.values())) / heard.total()
+    entropy = sampling_entropy(pool.group_sizes(), pool.group_frames(), np.ones(4, dtype=bool), 2, 0.3)
+    assert entropy == pytest.approx(-(shares * np.log(shares)).sum(), abs=0.01)
 
 
 def test_views_use_different_recordings_of_the_identity(make_pool):

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from csc_fairseq.data.audio import load_crop, probe, require_format
+from csc_fairseq.data.augment import SILENCE_POWER
 from csc_fairseq.data.manifest import (
     LABEL_SUFFIXES,
     Manifest,
@@ -22,6 +23,8 @@ from csc_fairseq.data.manifest import (
 from csc_fairseq.data.parallel import parallel_map
 from csc_fairseq.errors import InputError
 
+SILENCE_SECONDS = 2  # as long as a view of the smaller configurations
+SILENCE_PEAK = SILENCE_POWER**0.5
 DEEP_BLOCK_SECONDS = 60  # decoded at a time, so that hours of audio in one file do not fill the memory
 
 
@@ -58,7 +61,8 @@ def check_manifest(
     Looks for: lines of another form, repeated recordings, missing or unreadable files, other sample rates than
     `sample_rate` (Hz; accepted with `resample`), several channels, lengths that differ from the file's header; label
     files (.spk, .session, .cluster, where there are any) with other lengths or empty lines, and .spk or .cluster files
-    with one identity only. deep: decode everything as well and look for corrupt, NaN and digitally silent audio.
+    with one identity only. deep: decode everything as well and look for corrupt and NaN audio and for digital silence of
+    more than two seconds.
     jobs: threads. progress: title of the progress bar, None for none.
     """
     path = Path(path)
@@ -114,20 +118,37 @@ def _examine(entry: _Entry, root: Path, sample_rate: int, resample: bool, deep: 
         frames = info.frames_at(sample_rate)
         if frames != entry.frames:
             return f"{file}: has {frames} samples, the manifest says {entry.frames}; prepare the manifest anew"
-        if deep and _silent(file, frames, sample_rate, resample):
-            return f"{file}: is digitally silent; leave it out"
+        if deep:
+            start, length = _longest_silence(file, frames, sample_rate, resample)
+            if length == frames:
+                return f"{file}: is digitally silent; leave it out"
+            if length > SILENCE_SECONDS * sample_rate:
+                return (
+                    f"{file}: is digitally silent for {length / sample_rate:.1f} s from {start / sample_rate:.1f} s on; cut it "
+                    "there, or train with task.skip_bad=true: a view that falls into it cannot be levelled"
+                )
     except InputError as error:
         return str(error)
     return ""
 
 
-def _silent(file: Path, frames: int, sample_rate: int, resample: bool) -> bool:
-    """Decode all of a file: whether every sample is zero. InputError for what cannot be decoded, NaN included."""
+def _longest_silence(file: Path, frames: int, sample_rate: int, resample: bool) -> tuple[int, int]:
+    """Decode all of a file: start and length of its longest digitally silent stretch, in samples.
+
+    InputError for what cannot be decoded, NaN included.
+    """
     block = DEEP_BLOCK_SECONDS * sample_rate
-    starts = range(0, frames, block)
-    # A list, not a generator: any() must not stop decoding at the first sound.
-    heard = [np.any(load_crop(file, start, min(block, frames - start), sample_rate, resample)) for start in starts]
-    return not any(heard)
+    quiet_since, start, length = 0, 0, 0
+    for first in range(0, frames, block):
+        samples = load_crop(file, first, min(block, frames - first), sample_rate, resample)
+        # The stretches lie between neighbouring sounds, the last sound of the block before among them.
+        sounds = np.concatenate([[quiet_since - 1], first + np.flatnonzero(np.abs(samples) > SILENCE_PEAK)])
+        ends = np.append(sounds[1:], first + len(samples))
+        gaps = ends - sounds - 1
+        if gaps.max() > length:
+            start, length = int(sounds[gaps.argmax()]) + 1, int(gaps.max())
+        quiet_since = int(sounds[-1]) + 1
+    return start, length
 
 
 def _label_problems(path: Path, recordings: int) -> list[Problem]:

@@ -131,13 +131,28 @@ def test_deep_finds_what_headers_hide(good: Path):
 
 def test_deep_decodes_beyond_the_first_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("csc_fairseq.data.check.DEEP_BLOCK_SECONDS", 1)
-    samples = np.full(40000, 0.1, np.float32)
-    samples[39999] = np.inf
+    samples = np.full(30000, 0.1, np.float32)
+    samples[29999] = np.inf
     soundfile.write(tmp_path / "a.wav", samples, RATE, subtype="FLOAT")
-    write_manifest(tmp_path / "x.tsv", tmp_path, [("a.wav", 40000)])
+    write_manifest(tmp_path / "x.tsv", tmp_path, [("a.wav", 30000)])
     assert "NaN or infinite" in found(tmp_path / "x.tsv", deep=True)[0][2]
     samples[:] = 0
-    samples[39999] = 0.5  # a late sound is a sound
+    samples[29999] = 0.5  # a late sound is a sound
+    soundfile.write(tmp_path / "a.wav", samples, RATE, subtype="FLOAT")
+    assert found(tmp_path / "x.tsv", deep=True) == []
+
+
+def test_deep_finds_long_silence_across_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Silent from sample 30 000 up to 70 000, decoded in blocks of 16 000; a pause of one second is speech."""
+    monkeypatch.setattr("csc_fairseq.data.check.DEEP_BLOCK_SECONDS", 1)
+    samples = np.full(120000, 0.1, np.float32)
+    samples[30000:70000] = 0
+    samples[90000:106000] = 0
+    soundfile.write(tmp_path / "a.wav", samples, RATE, subtype="FLOAT")
+    write_manifest(tmp_path / "x.tsv", tmp_path, [("a.wav", 120000)])
+    (problem,) = found(tmp_path / "x.tsv", deep=True)
+    assert "silent for 2.5 s from 1.9 s on" in problem[2]
+    samples[50000] = 0.1
     soundfile.write(tmp_path / "a.wav", samples, RATE, subtype="FLOAT")
     assert found(tmp_path / "x.tsv", deep=True) == []
 

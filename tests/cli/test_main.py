@@ -55,7 +55,7 @@ def test_help_of_every_verb_has_an_example(verb, capsys):
         (["score", "a.wav", "b.wav", "--mod", "m.pt"], "required: --model"),  # no abbreviations
         (["embed", "a.wav"], "required: --model, --out"),
         (["export", "a.pt", "--format", "onnx", "--out", "b"], "invalid choice: 'onnx'"),
-        (["mix", "a.tsv", "--out", "b", "--index", "1", "--count", "2"], "not allowed with argument"),
+        (["mix", "--config-name", "a", "--out", "b", "--index", "1", "--count", "2"], "not allowed with argument"),
     ],
 )
 def test_unknown_options_exit_with_2(arguments, message, capsys):

@@ -21,11 +21,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 install: $(STAMP)
 
 # fairseq compiles against the torch, numpy and cython that it finds, hence the order and --no-build-isolation: with isolation
-# pip would download a second torch to build with. The setuptools of a fresh Python 3.11 venv is too old for pyproject.toml.
+# pip would download a second torch to build with. The setuptools of a fresh Python 3.11 venv is too old for pyproject.toml, and
+# from 81 on it lacks what the GE2E baseline's dependencies import.
 $(STAMP): setup.py pyproject.toml Makefile
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v[:2] < (3, 14) else f"$(PYTHON) is Python {v[0]}.{v[1]}, expected 3.11 to 3.13: run make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install "$(TORCH)" numpy cython wheel "setuptools>=77"
+	$(PIP) install "$(TORCH)" numpy cython wheel "setuptools>=77,<81"
 	$(PIP) install --no-build-isolation fairseq-fixed==0.12.3.1
 	$(PIP) install --no-build-isolation -e ".[demo,test]"
 	@touch $@

@@ -14,21 +14,30 @@ REQUIRED = [
     "soxr",  # resampling where the user opts in
     "hydra-core",  # configurations; fairseq-fixed pins the version
     "numpy",  # audio before it becomes a tensor, keyed generators
-    "scipy",  # FFT convolution with room impulse responses
+    "scipy",  # FFT convolution with room impulse responses, sparse sums of the bootstrap
+    "scikit-learn",  # logistic regression that calibrates scores; t-SNE of the demo's embeddings
+    "torchmetrics",  # BSS-eval's SDR; in the tests a second SI-SNR and permutation-invariant loss to compare with
+    "matplotlib",  # the figures of evaluations and of the demo
     "editdistance",  # fairseq's audio fine-tuning task imports it without declaring it
     "tqdm",  # progress bars
     "tensorboardX",  # fairseq writes TensorBoard files only where it finds this
 ]
 DEMO = [
     "espeakng-loader",  # the espeak-ng library, its data and its voices, as one package
-    "matplotlib",  # the pictures of the demo's page
-    "scikit-learn",  # t-SNE for its plot of the embeddings
 ]
-TEST = DEMO + [
-    "pytest",
-    "ruff",
-    "torchmetrics",  # second, independent SI-SNR and permutation-invariant loss to compare with
+BASELINES = [
+    "resemblyzer",  # the GE2E encoder, weights included, to compare with
+    "setuptools>=77,<81",  # resemblyzer imports webrtcvad, and that pkg_resources, which setuptools 81 dropped
 ]
+TEST = (
+    DEMO
+    + BASELINES
+    + [
+        "pytest",
+        "ruff",
+        "mir_eval>=0.8,<0.9",  # BSS-eval's reference implementation; its separation module goes in 0.9
+    ]
+)
 
 setup(
     name="csc-fairseq",
@@ -44,6 +53,6 @@ setup(
     + find_namespace_packages(include=["hydra_plugins", "hydra_plugins.csc_search_path"]),
     package_data={"csc_fairseq": ["config/*.yaml"]},
     install_requires=REQUIRED,
-    extras_require={"demo": DEMO, "test": TEST},
+    extras_require={"baselines": BASELINES, "demo": DEMO, "test": TEST},
     entry_points={"console_scripts": ["csc = csc_fairseq.cli.main:main"]},
 )

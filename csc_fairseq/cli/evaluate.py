@@ -1,93 +1,118 @@
-"""`csc evaluate`: error rates and separation on speakers that were not trained on."""
+"""`csc evaluate`: speaker verification by one or several encoders, clean and under interference."""
 
 import argparse
-import json
-from dataclasses import asdict
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from csc_fairseq.cli.model_options import add_model_arguments, load_model
+from csc_fairseq.cli.model_options import require_device
+from csc_fairseq.errors import InputError
 
-if TYPE_CHECKING:
-    from csc_fairseq.verification.interference import ConditionResult
-
-SUMMARY = "measure speaker verification, clean and while another talker speaks"
-EXAMPLE = "csc evaluate --model checkpoint_best.pt --manifest test.tsv --sir 5 0 -5 --out results.json"
+SUMMARY = "measure speaker verification, clean and under interference, with intervals"
+EXAMPLE = """csc evaluate --encoder checkpoint_best.pt --manifest test.tsv --out evaluation
+csc evaluate --encoder csc=a/checkpoint_last.pt --encoder wav2vec=b/checkpoint_last.pt --encoder mfcc \\
+    --manifest test.tsv --trials trials.txt --noise stationary=fans.tsv other=streets.tsv --rir rir.tsv --out evaluation"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of this verb."""
-    add_model_arguments(parser)
     parser.add_argument(
-        "--manifest", required=True, metavar="TSV", help="recordings of unseen speakers, with their .spk file"
+        "--encoder",
+        action="append",
+        required=True,
+        metavar="[NAME=]ENCODER",
+        help="a checkpoint, mfcc, ge2e, untrained:CONFIG, module:function or embeddings.npz; repeat it to compare",
     )
     parser.add_argument(
-        "--sir",
-        nargs="*",
-        type=float,
-        default=[0.0],
-        metavar="DB",
-        help="level of the test speaker over another talker (default: 0)",
+        "--manifest",
+        required=True,
+        type=Path,
+        metavar="TSV",
+        help="recordings of unseen speakers, with their .spk file",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, help="of interferers, crops and bootstrap (default: %(default)s)"
+        "--trials", type=Path, metavar="TXT", help="a list of `csc trials`, VoxCeleb or Kaldi (default: all pairs)"
     )
+    parser.add_argument(
+        "--enrolments", type=Path, metavar="TXT", help="recordings of every enrolled model, as Kaldi's spk2utt"
+    )
+    parser.add_argument(
+        "--conditions",
+        type=Path,
+        metavar="YAML",
+        help="what test recordings go through (default: the standard grid, as far as possible)",
+    )
+    parser.add_argument(
+        "--noise",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KIND=TSV",
+        help="noise recordings: stationary=TSV, other=TSV",
+    )
+    parser.add_argument("--rir", type=Path, metavar="TSV", help="room responses")
+    parser.add_argument(
+        "--speaker-table", type=Path, metavar="TSV", help="a table of speakers, for kinds of trials (gender, …)"
+    )
+    parser.add_argument(
+        "--groups",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="COLUMN",
+        help="its columns by which trials are told apart",
+    )
+    parser.add_argument(
+        "--train", type=Path, metavar="TSV", help="what encoders were trained on: shared speakers are an error"
+    )
+    parser.add_argument("--dev", type=Path, metavar="TSV", help="further unseen speakers, to calibrate scores on")
+    parser.add_argument(
+        "--cohort", type=Path, metavar="TSV", help="speakers to normalise scores with, e.g. the training's"
+    )
+    parser.add_argument(
+        "--top-k", type=int, default=100, help="speakers of it that normalisation adapts to (default: %(default)s)"
+    )
+    parser.add_argument("--force", action="store_true", help="go on although encoders were trained on test speakers")
     parser.add_argument(
         "--seconds", type=float, default=10.0, help="recordings are cut to this length (default: %(default)s)"
     )
+    parser.add_argument("--seed", type=int, default=0, help="of mixtures, trials and bootstrap (default: %(default)s)")
     parser.add_argument("--replicates", type=int, default=1000, help="bootstrap replicates (default: %(default)s)")
-    parser.add_argument("--out", metavar="JSON", help="also write the results to this file")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        help="processes; they change nothing but the time (default: one a processor, one in all with --device)",
+    )
+    parser.add_argument(
+        "--device", default="cpu", help="where encoders run, e.g. cuda, with one process (default: cpu)"
+    )
+    parser.add_argument(
+        "--out", required=True, type=Path, metavar="DIR", help="results; the same command goes on there"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints a table, one row per condition; writes the same figures with all settings to --out."""
-    from csc_fairseq.data.manifest import read_labels, read_manifest
-    from csc_fairseq.verification.interference import evaluate
+    """Prints the table of error rates; writes everything to --out."""
+    from csc_fairseq.verification.benchmark import run_benchmark
+    from csc_fairseq.verification.benchmark_options import BenchmarkOptions
 
-    manifest = read_manifest(arguments.manifest)
-    speakers = read_labels(manifest, "spk")
-    model = load_model(arguments)
-    results = evaluate(
-        model,
-        manifest,
-        speakers,
-        sirs=arguments.sir,
-        seed=arguments.seed,
-        longest_seconds=arguments.seconds,
-        replicates=arguments.replicates,
-        progress="evaluate",
+    require_device(arguments.device)
+    if arguments.jobs is None:
+        arguments.jobs = len(os.sched_getaffinity(0)) if arguments.device == "cpu" else 1
+    options = {name: value for name, value in vars(arguments).items() if name not in ("encoder", "noise", "debug")}
+    report = run_benchmark(
+        BenchmarkOptions(**options, encoders=tuple(arguments.encoder), noises=_noises(arguments.noise)), progress=True
     )
-    facts = f"{len(manifest)} recordings of {len(set(speakers))} speakers"
-    print(f"{facts}; trained on {model.identity_level} identities; seed {arguments.seed}")
-    print(table(results))
-    if arguments.out:
-        settings = {
-            "model": str(Path(arguments.model).resolve()),
-            "identity_level": model.identity_level,
-            "manifest": str(manifest.path),
-            "recordings": len(manifest),
-            "speakers": len(set(speakers)),
-            "seed": arguments.seed,
-            "longest_seconds": arguments.seconds,
-            "replicates": arguments.replicates,
-        }
-        out = Path(arguments.out)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps({**settings, "conditions": [asdict(result) for result in results]}, indent=2) + "\n")
+    print(report.tables()[0].text())
+    print(f"\n{arguments.out / 'report.html'}; results.json, results.md, scores and figures beside it")
     return 0
 
 
-def table(results: "list[ConditionResult]") -> str:
-    """Results as aligned text: EER in % with its 95 % interval, SI-SNR improvement in dB, number of trials."""
-    lines = [
-        f"{'condition':16}{'EER %':>7}  {'95 % interval':>15}  {'SI-SNRi dB':>10}  {'targets':>8}{'non-targets':>13}"
-    ]
-    for result in results:
-        name = result.condition if result.sir_db is None else f"{result.condition} {result.sir_db:g} dB"
-        interval = f"{100 * result.eer_low:.1f} to {100 * result.eer_high:.1f}"
-        improvement = "–" if result.si_snri_db is None else f"{result.si_snri_db:.1f}"
-        lines.append(
-            f"{name:16}{100 * result.eer:7.1f}  {interval:>15}  {improvement:>10}"
-            f"  {result.targets:8}{result.nontargets:13}"
-        )
-    return "\n".join(lines)
+def _noises(texts: list[str]) -> dict[str, Path]:
+    """Manifests by kind."""
+    noises = {}
+    for text in texts:
+        kind, _, path = text.partition("=")
+        if not path or kind in noises:
+            raise InputError(f"--noise {text}: expected KIND=FILE.tsv, stationary or other, each once")
+        noises[kind] = Path(path)
+    return noises

@@ -82,6 +82,8 @@ def _dataset(name: str, overrides: Sequence[str], split: str, epoch: int | None)
 
     from csc_fairseq.tasks.csc_pretraining import CscPretrainingTask
 
+    if epoch is not None and epoch < 1:
+        raise InputError(f"--epoch {epoch}: the first epoch is 1")
     if split != "train" and epoch is not None:
         raise InputError(f"split {split} has fixed mixes, the same in all epochs; leave --epoch out")
     logging.getLogger("hydra").setLevel(logging.WARNING)  # fairseq's import lets everybody's debugging through
@@ -100,7 +102,7 @@ def _dataset(name: str, overrides: Sequence[str], split: str, epoch: int | None)
         reason = str(error).splitlines()[0].rstrip(".")
         raise InputError(f"--config-name {name}: {reason}; its options are in {CONFIGURATIONS}") from error
     dataset = task.datasets[split]
-    dataset.set_epoch(epoch or 1)
+    dataset.set_epoch(1 if epoch is None else epoch)
     return dataset
 
 

@@ -20,16 +20,22 @@ def add_resample_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load_model(arguments: argparse.Namespace) -> "SpeakerEncoder":
-    """The model that --model and --device name. InputError for a device that is not there."""
+def require_device(device: str) -> None:
+    """InputError for a device that is not there."""
     import torch
 
     from csc_fairseq.errors import InputError
-    from csc_fairseq.inference.checkpoint import load_model
 
     try:
-        torch.empty(0, device=arguments.device)
+        torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts, an unknown device is a RuntimeError
         reason = str(error).splitlines()[0]
-        raise InputError(f"--device {arguments.device}: cannot be used ({reason}); use cpu") from error
+        raise InputError(f"--device {device}: cannot be used ({reason}); use cpu") from error
+
+
+def load_model(arguments: argparse.Namespace) -> "SpeakerEncoder":
+    """The model that --model and --device name. InputError for a device that is not there."""
+    from csc_fairseq.inference.checkpoint import load_model
+
+    require_device(arguments.device)
     return load_model(arguments.model, arguments.device)

@@ -1,6 +1,5 @@
 """The demo's pictures: matplotlib figures as PNG bytes."""
 
-import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -8,16 +7,10 @@ from matplotlib.figure import Figure
 from scipy.signal import stft
 from sklearn.manifold import TSNE
 
-DOTS_PER_INCH = 144  # twice what a page shows, for fine screens
+from csc_fairseq.page import png
+
 LOUDEST_TO_FAINTEST_DB = 70.0
 PERPLEXITY = 10.0  # t-SNE: about as many neighbours as a voice has utterances
-
-
-def png(figure: Figure) -> bytes:
-    """The figure as the bytes of a PNG file."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, bbox_inches="tight")
-    return buffer.getvalue()
 
 
 def curves(panels: Sequence[tuple[str, Mapping[str, Sequence[tuple[float, float]]]]]) -> bytes:

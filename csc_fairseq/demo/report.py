@@ -10,6 +10,8 @@ from string import Template
 import numpy as np
 import soundfile
 
+from csc_fairseq.page import STYLE, picture
+
 PLAYED_PEAK = 0.8  # every sound is scaled to it: the network's own levels are far too quiet for a loudspeaker
 
 PAGE = Template("""<!doctype html>
@@ -18,20 +20,7 @@ PAGE = Template("""<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>$title</title>
-<style>
- body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
- body { color: #1d2330; background: #fff }
- h1 { line-height: 1.2 }
- h2 { margin-top: 2.2rem; border-bottom: 1px solid #d5d9e2; padding-bottom: .2rem }
- table { border-collapse: collapse }
- th, td { text-align: left; padding: .3rem .9rem .3rem 0; border-bottom: 1px solid #e4e7ee }
- td.number { font-variant-numeric: tabular-nums; font-weight: 600; white-space: nowrap }
- img { max-width: 100%; height: auto; display: block }
- figure { margin: 1rem 0 .3rem }
- figcaption, .note { font-size: .9rem; color: #4a5265 }
- audio { width: 100%; max-width: 40rem; height: 2.2rem }
- pre { background: #f3f5f9; padding: .8rem; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .82rem }
-</style>
+<style>$style</style>
 </head>
 <body>
 <h1>$title</h1>
@@ -91,6 +80,7 @@ class Report:
 def render_page(report: Report) -> str:
     """The page as HTML text. Every text is escaped."""
     return PAGE.substitute(
+        style=STYLE,
         title=escape(report.title),
         summary=escape(report.summary),
         rows="".join(_row(result) for result in report.results),
@@ -112,13 +102,6 @@ def text_table(results: Sequence[Result]) -> str:
     names = max(len(result.name) for result in results)
     values = max(len(result.value) for result in results)
     return "\n".join(f"{result.name:<{names}}  {result.value:>{values}}  {result.remark}" for result in results)
-
-
-def picture(png: bytes, caption: str) -> str:
-    """A figure with its PNG inside."""
-    data = base64.b64encode(png).decode()
-    text = escape(caption)
-    return f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
 
 
 def wav(samples: np.ndarray, sample_rate: int) -> bytes:

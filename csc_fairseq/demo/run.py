@@ -11,9 +11,9 @@ from time import perf_counter
 import numpy as np
 import torch
 
-from csc_fairseq.data.manifest import Manifest, read_labels, read_manifest
+from csc_fairseq.data.manifest import read_labels, read_manifest
 from csc_fairseq.data.pool import RecordingPool
-from csc_fairseq.data.rendering import Mixture, render
+from csc_fairseq.data.rendering import Mixture
 from csc_fairseq.demo import pictures
 from csc_fairseq.demo.corpus import CorpusOptions, build_corpus
 from csc_fairseq.demo.report import Report, Result, Sound, render_page, text_table, wav
@@ -22,9 +22,16 @@ from csc_fairseq.demo.training import UPDATE, History, read_history, train, trai
 from csc_fairseq.inference.checkpoint import load_model
 from csc_fairseq.inference.separator import best_order
 from csc_fairseq.inference.speaker_encoder import SpeakerEncoder
-from csc_fairseq.verification.interference import ConditionResult, at_sir, evaluate, improvement_db, plan_test
+from csc_fairseq.verification.cells import Cell, Trialled, measure, read_cell
+from csc_fairseq.verification.conditions import Condition
+from csc_fairseq.verification.embedding import Material
+from csc_fairseq.verification.encoders.csc import CscEncoder
+from csc_fairseq.verification.evaluation import CLEAN, score_encoder
+from csc_fairseq.verification.runner import EmbeddingRunner
+from csc_fairseq.verification.separation import judge
+from csc_fairseq.verification.trials import build_trials
 
-SIR_DB = 0.0
+TALKER = Condition("talker 0 dB", talkers=1, sir_db=0.0)
 SEED = 0  # of trials, interferers and crops in verification; the default of `csc evaluate`
 LONGEST_SECONDS = 10.0  # likewise
 EXAMPLES = 15  # mixtures of which the page plays the median one: neither the best nor the worst
@@ -85,11 +92,20 @@ def run_demo(out: Path, options: CorpusOptions, updates: int) -> Path:
     model = load_model(checkpoint)
     manifest = read_manifest(corpus / "test.tsv")
     speakers = read_labels(manifest, "spk")
+    trials = build_trials(speakers, seed=SEED)
+    material = Material(
+        pool=RecordingPool(manifest, speakers, {}, model.sample_rate),
+        interferers=trials.interferers,
+        noises={},
+        rirs=None,
+        longest=round(LONGEST_SECONDS * model.sample_rate),
+        seed=SEED,
+    )
     _say(3, f"verification of {len(set(speakers))} voices that were never heard in training")
-    conditions = verify(out / "results.json", key, model, manifest, speakers)
-    rows = results(conditions, history, len(set(read_labels(read_manifest(corpus / "train.tsv"), "spk"))))
+    cells = verify(out / "results.json", key, model, material, Trialled(trials, np.array(speakers), {}))
+    rows = results(cells, history, len(set(read_labels(read_manifest(corpus / "train.tsv"), "spk"))))
     _say(4, "the page")
-    one = example(model, manifest, speakers)
+    one = example(model, material)
     (out / "mixture.wav").write_bytes(wav(one.mixture.samples, model.sample_rate))
     page = Report(
         title="CSC demo: speaker embeddings that keep working while someone else talks",
@@ -115,33 +131,32 @@ def training_overrides(corpus: Path, folder: Path, updates: int) -> list[str]:
     return [f"task.data={corpus}", f"hydra.run.dir={folder}", *lengths, *OVERRIDES]
 
 
-def verify(
-    path: Path, key: str, model: SpeakerEncoder, manifest: Manifest, speakers: list[str]
-) -> list[ConditionResult]:
-    """Results for clean and for another talker at 0 dB, kept in `path` under `key` for the next time."""
+def verify(path: Path, key: str, model: SpeakerEncoder, material: Material, trialled: Trialled) -> list[Cell]:
+    """Figures for clean and for another talker at 0 dB, kept in `path` under `key` for the next time."""
     if path.is_file():
         kept = json.loads(path.read_text())
-        if kept["key"] == key:
+        if kept["key"] == key and "cells" in kept:
             _reused(False)
-            return [ConditionResult(**row) for row in kept["conditions"]]
-    found = evaluate(model, manifest, speakers, (SIR_DB,), SEED, LONGEST_SECONDS, progress="verifying")
-    path.write_text(json.dumps({"key": key, "conditions": [asdict(row) for row in found]}, indent=2))
-    return found
+            return [read_cell(cell) for cell in kept["cells"]]
+    with EmbeddingRunner(CscEncoder("csc", model), material, progress=True) as runner:
+        scores = score_encoder(runner, trialled.trials, [CLEAN, TALKER])
+    cells, _ = measure("csc", scores, trialled, seed=SEED)
+    path.write_text(json.dumps({"key": key, "cells": [asdict(cell) for cell in cells]}, indent=2))
+    return cells
 
 
-def results(conditions: list[ConditionResult], history: History, voices: int) -> list[Result]:
+def results(cells: list[Cell], history: History, voices: int) -> list[Result]:
     """The rows of the table. voices: training identities, N."""
-    clean, talker = conditions
+    clean, talker = cells
     trials = "{0.targets} target and {0.nontargets} non-target trials, 95 % interval {1:.1f} to {2:.1f} %"
 
-    def error(condition: ConditionResult) -> tuple[str, str]:
-        low, high = 100 * condition.eer_low, 100 * condition.eer_high
-        return f"{100 * condition.eer:.1f} %", trials.format(condition, low, high)
+    def error(cell: Cell) -> tuple[str, str]:
+        return f"{100 * cell.eer.value:.1f} %", trials.format(cell, 100 * cell.eer.low, 100 * cell.eer.high)
 
     return [
         Result("EER, clean", *error(clean)),
         Result("EER, another talker at 0 dB", *error(talker)),
-        Result("SI-SNR improvement", f"{talker.si_snri_db:+.1f} dB", "mean over both talkers of the mixtures at 0 dB"),
+        Result("SI-SNR improvement", f"{talker.si_snri:+.1f} dB", "mean over both talkers of the mixtures at 0 dB"),
         Result(
             "Mutual information, at least",
             f"{history.last('valid_bound'):.2f} nats",
@@ -169,19 +184,17 @@ def panels(history: History) -> list[tuple[str, dict[str, list[tuple[float, floa
     ]
 
 
-def example(model: SpeakerEncoder, manifest: Manifest, speakers: list[str]) -> Example:
+def example(model: SpeakerEncoder, material: Material) -> Example:
     """Of EXAMPLES mixtures at 0 dB, evenly spaced in the manifest, the one with the median SI-SNR improvement."""
-    pool = RecordingPool(manifest, speakers, {}, model.sample_rate)
-    longest = round(LONGEST_SECONDS * model.sample_rate)
-    chosen = sorted({number * len(pool) // EXAMPLES for number in range(EXAMPLES)})
-    mixtures = [render(at_sir(plan_test(pool, recording, SEED, longest), SIR_DB), pool) for recording in chosen]
+    pool = material.pool
     examples = []
-    for recording, mixture in zip(chosen, mixtures, strict=True):
+    for recording in sorted({number * len(pool) // EXAMPLES for number in range(EXAMPLES)}):
+        mixture = material.render(TALKER, recording, "test")
         enrolment = next(i for i in pool.members(pool.groups[recording]) if i != recording)
-        streams = torch.from_numpy(model.separate(mixture.samples))
-        order = list(best_order(torch.from_numpy(mixture.sources), streams))
-        improvement = improvement_db(streams, mixture)
-        examples.append(Example(manifest.file(enrolment), mixture, streams[order].numpy(), improvement))
+        streams = model.separate(mixture.samples)
+        improvement = judge(streams, mixture, model.sample_rate).si_snri
+        order = list(best_order(torch.from_numpy(mixture.sources), torch.from_numpy(streams)))
+        examples.append(Example(pool.path(enrolment), mixture, streams[order], improvement))
     return sorted(examples, key=lambda one: one.improvement_db)[len(examples) // 2]
 
 
@@ -200,7 +213,8 @@ def commands(out: Path, overrides: list[str], checkpoint: Path, enrolment: Path)
     mixture, model = str(out / "mixture.wav"), ["--model", str(checkpoint)]
     lines = [
         [Path(program).name, *arguments],
-        ["csc", "evaluate", *model, "--manifest", str(out / "corpus" / "test.tsv"), "--sir", f"{SIR_DB:g}"],
+        ["csc", "evaluate", "--encoder", str(checkpoint), "--manifest", str(out / "corpus" / "test.tsv")]
+        + ["--out", str(out / "evaluation")],
         ["csc", "separate", mixture, *model, "--out", str(out / "separated")],
         ["csc", "score", str(enrolment), mixture, *model],
     ]

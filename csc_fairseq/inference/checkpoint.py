@@ -36,7 +36,7 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> SpeakerE
         InputError: no such file, not a checkpoint, one that needs code to load, another architecture, missing entries.
     """
     torch.set_flush_denormal(True)
-    state = _read(path)
+    state = read_state(path)
     if state.get("format") == BUNDLE_FORMAT:
         model = _from_bundle(state, path)
     elif "cfg" in state and "model" in state:
@@ -75,7 +75,8 @@ def save_bundle(model: SpeakerEncoder, path: str | Path) -> None:
         raise InputError(f"{path}: cannot be written ({_one_line(error)}); choose another place") from error
 
 
-def _read(path: str | Path) -> dict[str, Any]:
+def read_state(path: str | Path) -> dict[str, Any]:
+    """The dictionary of a checkpoint, tensors and plain values alone. InputError if that cannot be had."""
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file; expected a checkpoint (checkpoint_best.pt) or a bundle")
     try:

@@ -109,6 +109,7 @@ def test_noise_and_rooms(mix, tmp_path):
     [
         (["--index", "12"], "has items 0 to 11, --index asked for 12"),
         (["--count", "0"], "--count is 0, expected 1 or more"),
+        (["--epoch", "0"], "--epoch 0: the first epoch is 1"),
         (["--split", "valid", "--epoch", "1"], "split valid has fixed mixes"),
         (["task.view_seconds=3"], "train.tsv"),
         (["task.identity=mood"], "task.identity is 'mood'"),

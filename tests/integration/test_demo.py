@@ -11,7 +11,7 @@ from csc_fairseq.cli.main import main
 from csc_fairseq.demo.corpus import CorpusOptions
 from csc_fairseq.demo.run import panels, results, run_demo
 from csc_fairseq.demo.training import History
-from csc_fairseq.verification.interference import ConditionResult
+from csc_fairseq.verification.cells import Cell, Estimate
 
 SMALL = CorpusOptions(voices=24, utterances=3, validation=1)
 ROWS = (
@@ -31,9 +31,12 @@ def test_demo_runs_and_uses_again_what_is_there(tmp_path, capsys):
     text = page.read_text()
     assert text.count("data:image/png") == 7 and text.count("data:audio/wav") == 5
     assert all(row in text for row in ROWS) and f"task.data={tmp_path}/run/corpus" in text
-    clean, talker = json.loads((tmp_path / "run" / "results.json").read_text())["conditions"]
-    assert (clean["condition"], talker["condition"], talker["sir_db"]) == ("clean", "talker", 0.0)
-    assert clean["targets"] == 8 * 3 * 2  # 8 held-out voices, 3 utterances, all ordered pairs
+    clean, talker = json.loads((tmp_path / "run" / "results.json").read_text())["cells"]
+    assert (clean["condition"], talker["condition"]) == ("clean", "talker 0 dB")
+    assert clean["si_snri"] is None and math.isfinite(talker["si_snri"])
+    # 8 held-out voices, 3 utterances, all ordered pairs; two of the 7 other voices interfere with each utterance.
+    assert (clean["targets"], clean["nontargets"]) == (8 * 3 * 2, 8 * 3 * 5 * 3)
+    assert clean["eer"]["low"] <= clean["eer"]["value"] <= clean["eer"]["high"]
     checkpoint = tmp_path / "run" / "train" / "checkpoints" / "checkpoint_last.pt"
     before = checkpoint.stat().st_mtime_ns
     command = html.unescape(text.split("<pre>")[1].split("</pre>")[0]).splitlines()[-1]
@@ -48,18 +51,24 @@ def test_demo_runs_and_uses_again_what_is_there(tmp_path, capsys):
     assert len(table) == 5 and table == [line for line in second.splitlines() if line.startswith(ROWS)]
 
 
+def cell(condition: str, targets: int, nontargets: int, eer: Estimate, si_snri: float | None) -> Cell:
+    """A cell of which nothing else is known."""
+    return Cell("csc", condition, targets, nontargets, eer, {}, None, None, {}, None, None, si_snri, None, {})
+
+
 def test_results_are_read_from_the_right_places():
     history = History()
     history.validation = [
         {"valid_num_updates": 100.0, "valid_bound": 0.1, "valid_accuracy": 0.1},
         {"valid_num_updates": 200.0, "valid_bound": 1.234, "valid_accuracy": 0.456},
     ]
-    clean = ConditionResult("clean", None, 0.0312, 0.021, 0.048, 200, 3000, None)
-    talker = ConditionResult("talker", 0.0, 0.2, 0.15, 0.25, 201, 3001, 4.25)
+    clean = cell("clean", 200, 3000, Estimate(0.0312, 0.021, 0.048), None)
+    talker = cell("talker 0 dB", 201, 3001, Estimate(0.2, 0.15, 0.25), 4.25)
     rows = results([clean, talker], history, voices=40)
     assert [row.name for row in rows] == list(ROWS)
     assert [row.value for row in rows] == ["3.1 %", "20.0 %", "+4.2 dB", "1.23 nats", "46 %"]
     assert "200 target and 3000 non-target" in rows[0].remark and "2.1 to 4.8 %" in rows[0].remark
+    assert "201 target and 3001 non-target" in rows[1].remark and "15.0 to 25.0 %" in rows[1].remark
     assert f"log 40 = {math.log(40):.2f}" in rows[3].remark and "2.5 % by chance" in rows[4].remark
 
 

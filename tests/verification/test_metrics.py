@@ -1,14 +1,14 @@
-"""EER by hand, against scikit-learn, with ties; the speaker bootstrap against an explicit one."""
+"""EER and minimum DCF by hand, against scikit-learn's curve, with ties; the operating points; time and memory."""
 
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
 from sklearn.metrics import roc_curve
 
 from csc_fairseq.errors import InputError
-from csc_fairseq.verification import metrics
-from csc_fairseq.verification.metrics import bootstrap_eer, eer
+from csc_fairseq.verification.metrics import det_points, detection_cost, eer, min_dcf
 
 
 @pytest.mark.parametrize(
@@ -28,109 +28,119 @@ from csc_fairseq.verification.metrics import bootstrap_eer, eer
         ([3, 2], [2, 1], 0.25),
     ],
 )
-def test_hand_computed(targets, nontargets, expected):
+def test_eer_by_hand(targets, nontargets, expected):
     assert eer(targets, nontargets) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("targets", "nontargets", "p_target", "expected"),
+    [
+        ([3, 2], [1, 0], 0.01, 0.0),
+        # Rejecting all costs p / p; anything else lets a non-target in: 0.99 / 2 / 0.01 at least.
+        ([1, 0], [3, 2], 0.01, 1.0),
+        # For p > 1/2 the cost is over 1 - p, and accepting all costs 1.
+        ([1, 0], [3, 2], 0.9, 1.0),
+        # Threshold 9: P_miss 2/3, P_fa 0. Threshold 7: 1/3 and 1/4. Threshold 1: 0 and 1.
+        ([9, 7, 1], [8, 6, 5, 4], 0.01, 2 / 3),
+        ([9, 7, 1], [8, 6, 5, 4], 0.5, 1 / 3 + 1 / 4),
+        ([9, 7, 1], [8, 6, 5, 4], 0.2, 2 / 3),  # against 1/3 + 4 * 1/4
+        ([9, 7, 1], [8, 6, 5, 4], 0.3, 2 / 3),  # against 1/3 + (7/3) / 4 = 0.917
+        # The tie lets its non-target in with its target: P_miss 1/2, P_fa 0 above it, 0 and 1/2 at it.
+        ([3, 2], [2, 1], 0.25, 0.5),  # against 3 * 1/2
+        ([3, 2], [2, 1], 0.8, 0.5),  # against 4 * 1/2 above it
+    ],
+)
+def test_min_dcf_by_hand(targets, nontargets, p_target, expected):
+    assert min_dcf(targets, nontargets, p_target) == pytest.approx(expected, abs=1e-12)
+
+
+def sklearn_curve(targets, nontargets):
+    """(P_fa, P_miss) of every operating point."""
+    labels = np.r_[np.ones(len(targets)), np.zeros(len(nontargets))]
+    false_alarms, hits, thresholds = roc_curve(labels, np.r_[targets, nontargets], drop_intermediate=False)
+    return false_alarms, 1 - hits, thresholds
 
 
 def sklearn_eer(targets, nontargets):
     """Crossing of the interpolated ROC curve with P_miss = P_fa, found by bisection."""
-    labels = np.r_[np.ones(len(targets)), np.zeros(len(nontargets))]
-    false_alarms, hits, _ = roc_curve(labels, np.r_[targets, nontargets], drop_intermediate=False)
+    false_alarms, misses, _ = sklearn_curve(targets, nontargets)
     # The curve as a function of its arc parameter: P_fa has jumps as a function of itself, not of that.
-    position = np.arange(len(hits))
-    low, high = 0.0, len(hits) - 1.0
+    position = np.arange(len(misses))
+    low, high = 0.0, len(misses) - 1.0
     for _ in range(80):
         middle = (low + high) / 2
-        above = np.interp(middle, position, false_alarms) > 1 - np.interp(middle, position, hits)
+        above = np.interp(middle, position, false_alarms) > np.interp(middle, position, misses)
         low, high = (low, middle) if above else (middle, high)
     return np.interp(low, position, false_alarms)
 
 
 @pytest.mark.parametrize("decimals", [8, 1, 0])  # 1 and 0: many ties
 @pytest.mark.parametrize("shift", [0.0, 0.7, 3.0, -1.0])
-def test_agrees_with_sklearn(decimals, shift):
+@pytest.mark.parametrize("sizes", [(137, 911), (911, 137), (1, 30)])
+def test_agrees_with_sklearn(decimals, shift, sizes):
     rng = np.random.default_rng(3)
-    targets, nontargets = (rng.normal(m, 1, n).round(decimals) for m, n in ((shift, 137), (0, 911)))
+    targets, nontargets = (rng.normal(m, 1, n).round(decimals) for m, n in zip((shift, 0), sizes, strict=True))
     assert eer(targets, nontargets) == pytest.approx(sklearn_eer(targets, nontargets), abs=1e-9)
+    curve = sklearn_curve(targets, nontargets)
+    for p_target in (0.01, 0.05, 0.5, 0.9):
+        lowest = (p_target * curve[1] + (1 - p_target) * curve[0]).min() / min(p_target, 1 - p_target)
+        assert min_dcf(targets, nontargets, p_target) == pytest.approx(lowest, abs=1e-9)
+    for ours, theirs in zip(det_points(targets, nontargets), curve, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-12)
+
+
+def test_operating_points_by_hand():
+    false_alarms, misses, thresholds = det_points([3, 2, 2], [2, 1, 1, 0])
+    np.testing.assert_allclose(thresholds, [np.inf, 3, 2, 1, 0])
+    np.testing.assert_allclose(false_alarms, [0, 0, 1 / 4, 3 / 4, 1])
+    np.testing.assert_allclose(misses, [1, 2 / 3, 0, 0, 0])
 
 
 def test_depends_on_the_order_of_scores_only():
     rng = np.random.default_rng(0)
     targets, nontargets = rng.normal(1, 1, 200), rng.normal(0, 1, 300)
-    rate = eer(targets, nontargets)
+    rate, cost = eer(targets, nontargets), min_dcf(targets, nontargets, 0.05)
     assert eer(np.exp(targets)[::-1], np.exp(nontargets)) == pytest.approx(rate, abs=1e-12)
+    assert min_dcf(np.exp(targets)[::-1], np.exp(nontargets), 0.05) == pytest.approx(cost, abs=1e-12)
     assert eer(-targets, -nontargets) == pytest.approx(1 - rate, abs=1e-12)
+    # Targets and non-targets exchanged, in falling order, are the same problem with the other prior.
+    assert min_dcf(-nontargets, -targets, 0.95) == pytest.approx(cost, abs=1e-12)
 
 
-def test_bad_scores():
+def test_scores_are_left_as_they_are():
+    targets, nontargets = np.array([3.0, 1.0, 2.0]), np.array([2.0, 0.0])
+    for measure in (eer, det_points, lambda *sides: min_dcf(*sides, 0.1)):
+        measure(targets, nontargets)
+    assert targets.tolist() == [3, 1, 2] and nontargets.tolist() == [2, 0]
+
+
+@pytest.mark.parametrize("measure", [eer, det_points, lambda *sides: min_dcf(*sides, 0.1)])
+def test_bad_scores(measure):
     with pytest.raises(InputError, match="0 target and 2 non-target"):
-        eer([], [1, 2])
+        measure([], [1, 2])
     with pytest.raises(InputError, match="1 of 3 scores are NaN"):
-        eer([1, np.nan], [0])
+        measure([1, np.nan], [0])
 
 
-def make_trials(speakers=7, utterances=3, seed=0):
-    """Scores of all ordered pairs: cosine-like, with speakers that differ in difficulty."""
-    rng = np.random.default_rng(seed)
-    labels = np.repeat(np.arange(speakers), utterances)
-    spread = rng.uniform(0.3, 2, speakers)[labels]
-    vectors = rng.normal(size=(speakers, 4))[labels] + spread[:, None] * rng.normal(size=(len(labels), 4))
-    enrol, test = np.nonzero(~np.eye(len(labels), dtype=bool))
-    scores = np.einsum("ij,ij->i", vectors[enrol], vectors[test])
-    return scores, labels[enrol] == labels[test], labels[enrol], labels[test]
+@pytest.mark.parametrize("p_target", [0, 1, -0.1, np.nan])
+def test_bad_prior(p_target):
+    with pytest.raises(InputError, match=f"p_target is {p_target}"):
+        min_dcf([1], [0], p_target)
+    with pytest.raises(InputError, match=f"p_target is {p_target}"):
+        detection_cost(0.1, 0.1, p_target)
 
 
-def test_bootstrap_equals_an_explicit_one():
-    """Every drawn copy of a speaker becomes a speaker of its own, and the trials are written out one by one."""
-    scores, targets, enrol, test = make_trials()
-    rng = np.random.default_rng(11)
-    rates = []
-    for copies in rng.multinomial(7, np.full(7, 1 / 7), size=200):
-        resampled_targets, resampled_nontargets = [], []
-        for score, target, one, other in zip(scores, targets, enrol, test, strict=True):
-            if target:
-                resampled_targets += [score] * copies[one]
-            else:
-                resampled_nontargets += [score] * (copies[one] * copies[other])
-        rates.append(eer(resampled_targets, resampled_nontargets))
-    expected = np.percentile(rates, [2.5, 97.5])
-    assert expected[1] - expected[0] > 0.05
-    interval = bootstrap_eer(scores, targets, enrol, test, replicates=200, seed=11)
-    np.testing.assert_allclose(interval, expected, atol=1e-12)
-
-
-def test_bootstrap_does_not_depend_on_blocks_order_or_names(monkeypatch):
-    scores, targets, enrol, test = make_trials(seed=1)
-    whole = bootstrap_eer(scores, targets, enrol, test, replicates=50)
-    monkeypatch.setattr(metrics, "CELLS_PER_BLOCK", 3 * len(scores))
-    assert bootstrap_eer(scores, targets, enrol, test, replicates=50) == whole
-    order = np.random.default_rng(2).permutation(len(scores))
-    names = np.array([f"speaker {i}" for i in range(7)])
-    shuffled = bootstrap_eer(scores[order], targets[order], names[enrol[order]], names[test[order]], replicates=50)
-    np.testing.assert_allclose(shuffled, whole, atol=1e-12)
-
-
-def test_bootstrap_interval_covers_and_narrows():
-    few, many = make_trials(8, 4, seed=5), make_trials(60, 4, seed=5)
-    widths = []
-    for scores, targets, enrol, test in (few, many):
-        low, high = bootstrap_eer(scores, targets, enrol, test, replicates=300)
-        assert low < eer(scores[targets], scores[~targets]) < high
-        widths.append(high - low)
-    assert widths[1] < 0.7 * widths[0]
-
-
-def test_bootstrap_is_fast():
-    trials = make_trials(30, 8)
-    half = [column[::2] for column in trials]  # 28 680 trials
+def test_is_fast_and_small():
+    """A tenth of ten million trials in less than a tenth of 10 s and 2 GB."""
+    rng = np.random.default_rng(0)
+    targets, nontargets = rng.normal(2, 1, 500_000), rng.normal(0, 1, 500_000)
     start = time.perf_counter()
-    bootstrap_eer(*half, replicates=1000)
-    assert time.perf_counter() - start < 20  # 2 s on one core; the explicit loop takes minutes
-
-
-def test_bootstrap_bad_input():
-    scores, targets, enrol, test = make_trials()
-    with pytest.raises(InputError, match=r"lengths \[10, 420, 420, 420\]"):
-        bootstrap_eer(scores[:10], targets, enrol, test)
-    with pytest.raises(InputError, match="1 trials are marked"):
-        bootstrap_eer(scores, np.r_[~targets[:1], targets[1:]], enrol, test)
+    eer(targets, nontargets)
+    min_dcf(targets, nontargets, 0.01)
+    assert time.perf_counter() - start < 1  # 0.1 s on one core
+    tracemalloc.start()
+    eer(targets, nontargets)
+    min_dcf(targets, nontargets, 0.01)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.2e9  # the two sides alone are 8 MB

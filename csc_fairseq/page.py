@@ -1,0 +1,38 @@
+"""Pages of one HTML file: their style, and pictures that are part of the file."""
+
+import base64
+import io
+from html import escape
+
+from matplotlib.figure import Figure
+
+DOTS_PER_INCH = 144  # twice what a page shows, for fine screens
+
+STYLE = """
+ body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
+ body { color: #1d2330; background: #fff }
+ h1 { line-height: 1.2 }
+ h2 { margin-top: 2.2rem; border-bottom: 1px solid #d5d9e2; padding-bottom: .2rem }
+ table { border-collapse: collapse }
+ th, td { text-align: left; padding: .3rem .9rem .3rem 0; border-bottom: 1px solid #e4e7ee }
+ td.number { font-variant-numeric: tabular-nums; font-weight: 600; white-space: nowrap }
+ img { max-width: 100%; height: auto; display: block }
+ figure { margin: 1rem 0 .3rem }
+ figcaption, .note { font-size: .9rem; color: #4a5265 }
+ audio { width: 100%; max-width: 40rem; height: 2.2rem }
+ pre { background: #f3f5f9; padding: .8rem; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .82rem }
+"""
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, bbox_inches="tight")
+    return buffer.getvalue()
+
+
+def picture(image: bytes, caption: str) -> str:
+    """An HTML figure with its PNG inside."""
+    data = base64.b64encode(image).decode()
+    text = escape(caption)
+    return f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'

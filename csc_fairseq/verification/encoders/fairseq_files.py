@@ -1,0 +1,44 @@
+"""Which architecture a checkpoint holds, ours or fairseq's, found without fairseq and without running its code."""
+
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from csc_fairseq.inference import checkpoint
+from csc_fairseq.inference.checkpoint import BUNDLE_FORMAT
+
+
+class _Unread:
+    """Takes the place of objects that only fairseq needs, so that reading does not import it."""
+
+
+# Plain data that fairseq's checkpoints hold besides tensors: old ones their options, HuBERT's the names of its targets.
+PLAIN_CLASSES = (Namespace, (_Unread, "fairseq.data.dictionary.Dictionary"))
+
+
+def read_state(path: str | Path) -> dict[str, Any]:
+    """The dictionary of a checkpoint; what is no plain data stays unread. InputError if that cannot be had."""
+    with torch.serialization.safe_globals(list(PLAIN_CLASSES)):
+        return checkpoint.read_state(path)
+
+
+def model_options(state: dict[str, Any]) -> dict[str, Any]:
+    """Options of the model, whichever fairseq wrote them; nothing for other files.
+
+    A checkpoint has `cfg`, and before 2021 it had `args`, where the options of everything stand together.
+    """
+    args, cfg = state.get("args"), state.get("cfg")
+    options = args if args is not None else cfg.get("model") if isinstance(cfg, dict) else None
+    if isinstance(options, Namespace):
+        options = vars(options)
+    return options if isinstance(options, dict) else {}
+
+
+def architecture(state: dict[str, Any]) -> str | None:
+    """The model's name as fairseq registers it (csc, wav2vec2, hubert, ...), None if it has none."""
+    if state.get("format") == BUNDLE_FORMAT:
+        return "csc"
+    options = model_options(state)
+    return options.get("_name") or options.get("arch")

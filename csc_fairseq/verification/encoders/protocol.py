@@ -1,0 +1,43 @@
+"""What the evaluation asks of an encoder."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class TestEmbeddings:
+    """What an encoder says about n test recordings.
+
+    streams: float32 [n, C, E], unit norm, one embedding for each talker that the encoder tells apart; C = 1 for
+    encoders with one embedding. estimates: separated waveforms, float32 [C, T_i] each, row c belonging to stream c;
+    None for encoders that do not separate.
+    """
+
+    __test__ = False  # pytest would take the name for a class of tests
+
+    streams: np.ndarray
+    estimates: list[np.ndarray] | None
+
+
+class Encoder(Protocol):
+    """Waveforms to embeddings.
+
+    name: as it appears in results. sample_rate: Hz of the waveforms that it takes.
+
+    Waveforms are float32 [T_i], full scale 1, of any lengths. Embeddings are finite and of unit norm, the same every
+    time, and depend on a recording alone, not on those it is embedded with (to 1e-4).
+    """
+
+    name: str
+    sample_rate: int
+
+    def enrol(self, waveforms: Sequence[np.ndarray]) -> np.ndarray:
+        """Recordings of one voice each: float32 [n, E]. InputError for what cannot be embedded."""
+        ...
+
+    def test(self, waveforms: Sequence[np.ndarray]) -> TestEmbeddings:
+        """Recordings in which others may talk. InputError for what cannot be embedded."""
+        ...

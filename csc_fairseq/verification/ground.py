@@ -1,0 +1,76 @@
+"""What a benchmark is run on: recordings with their trials, and what they are degraded with."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from csc_fairseq.data.augment import NoiseBank, RirBank
+from csc_fairseq.data.manifest import Manifest, label_path, read_labels
+from csc_fairseq.data.pool import RecordingPool
+from csc_fairseq.errors import InputError
+from csc_fairseq.verification.cells import Trialled
+from csc_fairseq.verification.embedding import Material
+from csc_fairseq.verification.store import file_digest
+from csc_fairseq.verification.trials import MOST_INTERFERERS, TrialList, build_trials
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Recordings, trials and degradations, whatever the encoder.
+
+    trialled: the trials of the manifest's recordings. noises: manifests by kind. rir: of room responses, None for none.
+    seconds: recordings are cut to so many. seed: of mixtures.
+    """
+
+    manifest: Manifest
+    trialled: Trialled
+    noises: Mapping[str, Manifest]
+    rir: Manifest | None
+    seconds: float
+    seed: int
+
+    @property
+    def available_interferers(self) -> int:
+        """Who can talk over every tested recording: 0, 1 or 2 talkers."""
+        trials = self.trialled.trials
+        return int((trials.interferers[trials.test] >= 0).sum(axis=1).min(initial=MOST_INTERFERERS))
+
+    def material(self, sample_rate: int) -> Material:
+        """What conditions are rendered from, at an encoder's rate in Hz."""
+        return Material(
+            pool=RecordingPool(self.manifest, self.trialled.speakers.tolist(), {}, sample_rate),
+            interferers=self.trialled.trials.interferers,
+            noises={kind: NoiseBank(recordings, sample_rate) for kind, recordings in self.noises.items()},
+            rirs=RirBank(self.rir, sample_rate) if self.rir else None,
+            longest=round(self.seconds * sample_rate),
+            seed=self.seed,
+        )
+
+    def key(self) -> list[object]:
+        """All that embeddings depend on besides encoder and condition, manifests by their content."""
+        return [
+            file_digest(self.manifest.path),
+            {kind: file_digest(recordings.path) for kind, recordings in sorted(self.noises.items())},
+            file_digest(self.rir.path) if self.rir else None,
+            hashlib.blake2b(self.trialled.trials.interferers.tobytes(), digest_size=16).hexdigest(),
+            self.seconds,
+            self.seed,
+        ]
+
+
+def all_pairs(manifest: Manifest, seed: int) -> TrialList:
+    """All pairs of a labelled manifest's recordings, targets across sessions if there are any. InputError for none."""
+    sessions = read_labels(manifest, "session") if label_path(manifest, "session").is_file() else None
+    try:
+        return build_trials(read_labels(manifest, "spk"), sessions, seed=seed)
+    except InputError as error:
+        raise InputError(f"{manifest.path}: {error}") from error
+
+
+def without_trials(manifest: Manifest) -> Trialled:
+    """Recordings that are only embedded: nobody is compared, nobody interferes."""
+    none = np.empty(0, dtype=np.int64)
+    trials = TrialList((), none, none, none.astype(bool), np.full((len(manifest), 2), -1, dtype=np.int64))
+    return Trialled(trials, np.array(read_labels(manifest, "spk")), {})

@@ -89,7 +89,8 @@ def _dataset(name: str, overrides: Sequence[str], split: str, epoch: int | None)
     logging.getLogger("hydra").setLevel(logging.WARNING)  # fairseq's import lets everybody's debugging through
     hydra_init()
     try:
-        with initialize_config_dir(str(CONFIGURATIONS), version_base=None):
+        # The version that fairseq counts on: a newer one would stay set for the process, and its own loading fails then.
+        with initialize_config_dir(str(CONFIGURATIONS), version_base="1.1"):
             configuration = compose(name, overrides=list(overrides))
         if configuration.task._name != "csc_pretraining":
             raise InputError(f"--config-name {name}: its task is {configuration.task._name}, expected csc_pretraining")

@@ -95,7 +95,7 @@ def test_walk_through_of_the_example(place):
 def test_commands_of_the_manifests_readme(place, voices):
     """Its corpora have a folder level more: LibriSpeech's chapters, and corpora side by side."""
     takes = sorted((voices / "audio").rglob("*.flac"))
-    rows, names = ["corpus\tspeaker\tsplit"], ["name\tsplit", "fan\ttrain"]
+    rows, names = ["corpus\tspeaker\tsplit"], ["name\tsplit", "fan_train\ttrain"]
     shutil.rmtree(place / "data" / "speech")
     for take in takes:
         speaker = take.parent.name

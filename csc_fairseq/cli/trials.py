@@ -139,7 +139,7 @@ def _attributes(
     arguments: argparse.Namespace, options: "TrialOptions", manifest: "Manifest", speakers: list[str]
 ) -> "dict[str, np.ndarray]":
     """Columns of the table; none without one."""
-    from csc_fairseq.verification.speaker_attributes import read_speaker_attributes
+    from csc_fairseq.verification.speaker_attributes import read_speaker_attributes, require_columns
 
     columns = [*options.same, *options.cross, *(column for column, _ in options.only)]
     table = arguments.speaker_table
@@ -152,7 +152,5 @@ def _attributes(
             f"--speaker-table {table}: is for --gender, --same, --cross and --only; add one, or leave it out"
         )
     attributes = read_speaker_attributes(table, manifest, speakers)
-    for column in columns:
-        if column not in attributes:
-            raise InputError(f"{table}: has no column {column!r}; expected one of {', '.join(attributes)}")
+    require_columns(table, attributes, columns)
     return attributes

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from csc_fairseq.errors import InputError
+from csc_fairseq.files import replacing
 
 IDENTITY_LEVELS = ("speaker", "session", "utterance", "cluster")
 LABEL_SUFFIXES = {"speaker": "spk", "session": "session", "cluster": "cluster"}
@@ -97,20 +98,14 @@ def read_manifest(path: str | Path) -> Manifest:
 
 
 def write_lines(path: str | Path, lines: Iterable[str]) -> None:
-    """Write a text file atomically: whoever reads it meanwhile sees the old or the new file, never half of one.
+    """Write a text file atomically (`files.replacing`).
 
     InputError if the place cannot be written to.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(temporary, "w", encoding="utf-8", newline="\n") as file:
-                file.writelines(f"{line}\n" for line in lines)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
+            file.writelines(f"{line}\n" for line in lines)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}); choose another place") from error
 

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from csc_fairseq.data.manifest import read_labels, read_manifest
-from csc_fairseq.data.pool import RecordingPool
 from csc_fairseq.data.rendering import Mixture
 from csc_fairseq.demo import pictures
 from csc_fairseq.demo.corpus import CorpusOptions, build_corpus
@@ -27,9 +26,9 @@ from csc_fairseq.verification.conditions import Condition
 from csc_fairseq.verification.embedding import Material
 from csc_fairseq.verification.encoders.csc import CscEncoder
 from csc_fairseq.verification.evaluation import CLEAN, score_encoder
+from csc_fairseq.verification.ground import Ground, all_pairs
 from csc_fairseq.verification.runner import EmbeddingRunner
 from csc_fairseq.verification.separation import judge
-from csc_fairseq.verification.trials import build_trials
 
 TALKER = Condition("talker 0 dB", talkers=1, sir_db=0.0)
 SEED = 0  # of trials, interferers and crops in verification; the default of `csc evaluate`
@@ -92,17 +91,10 @@ def run_demo(out: Path, options: CorpusOptions, updates: int) -> Path:
     model = load_model(checkpoint)
     manifest = read_manifest(corpus / "test.tsv")
     speakers = read_labels(manifest, "spk")
-    trials = build_trials(speakers, seed=SEED)
-    material = Material(
-        pool=RecordingPool(manifest, speakers, {}, model.sample_rate),
-        interferers=trials.interferers,
-        noises={},
-        rirs=None,
-        longest=round(LONGEST_SECONDS * model.sample_rate),
-        seed=SEED,
-    )
+    trialled = Trialled(all_pairs(manifest, SEED), np.array(speakers), {})
+    material = Ground(manifest, trialled, {}, None, LONGEST_SECONDS, SEED).material(model.sample_rate)
     _say(3, f"verification of {len(set(speakers))} voices that were never heard in training")
-    cells = verify(out / "results.json", key, model, material, Trialled(trials, np.array(speakers), {}))
+    cells = verify(out / "results.json", key, model, material, trialled)
     rows = results(cells, history, len(set(read_labels(read_manifest(corpus / "train.tsv"), "spk"))))
     _say(4, "the page")
     one = example(model, material)

@@ -4,7 +4,6 @@ Nothing but tensors and plain values is ever unpickled, so a checkpoint cannot r
 nor the folders of the training run are needed.
 """
 
-import os
 import pickle
 import zipfile
 from dataclasses import asdict, fields
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 
 from csc_fairseq.errors import InputError
+from csc_fairseq.files import replacing
 from csc_fairseq.inference.speaker_encoder import SpeakerEncoder
 from csc_fairseq.modules.separative_encoder import SeparativeEncoder, SeparativeEncoderConfig
 
@@ -63,14 +63,9 @@ def save_bundle(model: SpeakerEncoder, path: str | Path) -> None:
         "identity_level": model.identity_level,
         "state_dict": {name: tensor.detach().cpu() for name, tensor in model.network.state_dict().items()},
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with replacing(path) as temporary:
             torch.save(bundle, temporary)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
     except (OSError, RuntimeError) as error:  # torch reports an unwritable file as RuntimeError
         raise InputError(f"{path}: cannot be written ({_one_line(error)}); choose another place") from error
 

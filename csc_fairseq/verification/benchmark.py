@@ -32,7 +32,7 @@ from csc_fairseq.verification.preflight import (
 from csc_fairseq.verification.provenance import facts_of, settings_of
 from csc_fairseq.verification.report import Report, write_report
 from csc_fairseq.verification.runner import EmbeddingRunner, Workers
-from csc_fairseq.verification.speaker_attributes import read_speaker_attributes
+from csc_fairseq.verification.speaker_attributes import read_speaker_attributes, require_columns
 from csc_fairseq.verification.store import EmbeddingStore, digest, file_digest, slug
 from csc_fairseq.verification.trial_file import read_trials, write_trials
 from csc_fairseq.verification.trials import TrialList
@@ -48,28 +48,30 @@ def run_benchmark(options: BenchmarkOptions, progress: bool = False) -> Report:
     manifest = read_manifest(options.manifest)
     speakers = read_labels(manifest, "spk")
     refuse_shared_speakers(options, speakers)
-    test = _ground(
-        options,
-        manifest,
-        Trialled(_trials(options, manifest), np.array(speakers), _attributes(options, manifest, speakers)),
-    )
+    noises = {kind: read_manifest(path) for kind, path in (options.noises or {}).items()}
+    rir = read_manifest(options.rir) if options.rir else None
+
+    def ground(recordings: Manifest, trialled: Trialled) -> Ground:
+        return Ground(recordings, trialled, noises, rir, options.seconds, options.seed)
+
+    attributes = _attributes(options, manifest, speakers)
+    test = ground(manifest, Trialled(_trials(options, manifest), np.array(speakers), attributes))
     conditions = _conditions(options, test)
     dev = cohort = None
     if options.dev is not None:
         recordings = read_manifest(options.dev)
         own = Trialled(all_pairs(recordings, options.seed), np.array(read_labels(recordings, "spk")), {})
-        dev = _ground(options, recordings, own)
+        dev = ground(recordings, own)
     if options.cohort is not None:
         recordings = read_manifest(options.cohort)
-        cohort = _ground(options, recordings, without_trials(recordings))
+        cohort = ground(recordings, without_trials(recordings))
     encoders = [make_encoder(text, options.device) for text in options.encoders]  # all, so that errors come at once
-    material = test.material(encoders[0].sample_rate)
-    check_banks(conditions, material.noises, material.rirs)
-    for ground in (test, dev):
-        if ground is not None:
-            require_interferers(conditions, ground)
+    check_banks(conditions, noises, rir)
+    for tested in (test, dev):
+        if tested is not None:
+            require_interferers(conditions, tested)
     for encoder in encoders:
-        require_rate(encoder, [ground.manifest for ground in (test, dev, cohort) if ground is not None])
+        require_rate(encoder, [heard.manifest for heard in (test, dev, cohort) if heard is not None])
     if cohort is not None:
         require_cohort(options, cohort)
     root = EmbeddingStore(options.out)
@@ -177,12 +179,6 @@ def calibrate(scores: Mapping[str, Scores], targets: np.ndarray) -> Calibration:
     return Calibration.fit(best[valid & wanted], best[valid & ~wanted])
 
 
-def _ground(options: BenchmarkOptions, manifest: Manifest, trialled: Trialled) -> Ground:
-    noises = {kind: read_manifest(path) for kind, path in (options.noises or {}).items()}
-    rir = read_manifest(options.rir) if options.rir else None
-    return Ground(manifest, trialled, noises, rir, options.seconds, options.seed)
-
-
 def _conditions(options: BenchmarkOptions, test: Ground) -> tuple[Condition, ...]:
     """Those of the file, all of which must be possible, or those of the grid that are."""
     if options.conditions is not None:
@@ -210,9 +206,7 @@ def _attributes(options: BenchmarkOptions, manifest: Manifest, speakers: Sequenc
     if options.speaker_table is None:
         raise InputError(f"--groups {options.groups[0]}: is a column of a table; give it with --speaker-table")
     known = read_speaker_attributes(options.speaker_table, manifest, speakers)
-    for name in options.groups:
-        if name not in known:
-            raise InputError(f"{options.speaker_table}: has no column {name!r}; expected one of {', '.join(known)}")
+    require_columns(options.speaker_table, known, options.groups)
     return {name: known[name] for name in options.groups}
 
 

@@ -7,7 +7,7 @@ paired. Places are drawn as shares of the room there is: at another sample rate 
 Our choices all of them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +17,8 @@ from csc_fairseq.data.mixing import MixingPlan, NoisePlan, SourcePlan
 from csc_fairseq.data.pool import RecordingPool
 from csc_fairseq.data.rng import generator
 from csc_fairseq.errors import InputError
-from csc_fairseq.verification.conditions import MOST_TALKERS, Condition
+from csc_fairseq.verification.conditions import Condition
+from csc_fairseq.verification.trials import MOST_INTERFERERS
 
 SIDES = ("test", "enrolment")
 CROP_CANDIDATES = 3  # as in training: a pause raised to the level of speech would interfere with nothing
@@ -72,7 +73,7 @@ def plan(
         sources.append(_draw_interferer(condition, pool, other, frames, rng))
     if condition.rir:
         # As many as the fullest condition takes, so that the first ones are the same in all.
-        places = generator(*key, "rirs").choice(len(rirs), min(len(rirs), 1 + MOST_TALKERS), replace=False).tolist()
+        places = generator(*key, "rirs").choice(len(rirs), min(len(rirs), 1 + MOST_INTERFERERS), replace=False).tolist()
         sources = [replace(source, rir=places[i % len(places)]) for i, source in enumerate(sources)]
     noise = None
     if condition.noise is not None:
@@ -81,8 +82,11 @@ def plan(
     return MixingPlan(frames, tuple(sources), 0, len(sources), tuple(range(len(sources))), noise)
 
 
-def check_banks(conditions: Sequence[Condition], noises: Mapping[str, NoiseBank], rirs: RirBank | None) -> None:
-    """InputError unless there are recordings of all that the conditions need; call it before anything is computed."""
+def check_banks(conditions: Sequence[Condition], noises: Collection[str], rirs: object | None) -> None:
+    """InputError unless there are recordings of all that the conditions need; call it before anything is computed.
+
+    noises: the kinds that there are. rirs: room responses in any form, None for none.
+    """
     for condition in conditions:
         if condition.noise == "other" and "other" not in noises:
             raise InputError(

@@ -14,9 +14,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from csc_fairseq.errors import InputError
+from csc_fairseq.verification.trials import MOST_INTERFERERS
 
 NOISES = ("stationary", "other")
-MOST_TALKERS = 2  # who may interfere; trials assign two to every recording
 LEVELS = ("sir_db", "snr_db", "overlap")
 LOUDEST_DB = 100.0  # a level further from 0 lies below one step of a 16-bit file
 CLEAN_NAME = "clean"
@@ -66,8 +66,8 @@ class Condition:
         return self.talkers > 0 or self.noise is not None or self.rir
 
     def _faulty_value(self) -> str | None:
-        if type(self.talkers) is not int or not 0 <= self.talkers <= MOST_TALKERS:  # True is an int to isinstance
-            return f"talkers is {self.talkers!r}, expected 0, 1 or {MOST_TALKERS}"
+        if type(self.talkers) is not int or not 0 <= self.talkers <= MOST_INTERFERERS:  # True is an int to isinstance
+            return f"talkers is {self.talkers!r}, expected 0, 1 or {MOST_INTERFERERS}"
         if self.noise is not None and self.noise not in NOISES:
             return f"noise is {self.noise!r}, expected {' or '.join(NOISES)}; leave it out for none"
         for name in ("sir_db", "snr_db"):
@@ -85,13 +85,15 @@ class Condition:
         if self.talkers and self.sir_db is None:
             return f"has {self.talkers} talkers but no sir_db; say how far the test speaker lies above each (dB)"
         if not self.talkers and self.sir_db is not None:
-            return f"has sir_db {self.sir_db:g} but no talkers; set talkers to 1 or {MOST_TALKERS}, or leave sir_db out"
+            return f"has sir_db {self.sir_db:g} but no talkers; set talkers to 1 or {MOST_INTERFERERS}, or leave sir_db out"
         if self.noise is not None and self.snr_db is None:
             return f"has {self.noise} noise but no snr_db; say how far the test speaker lies above it (dB)"
         if self.noise is None and self.snr_db is not None:
             return f"has snr_db {self.snr_db:g} but no noise; set noise to {' or '.join(NOISES)}, or leave snr_db out"
         if self.overlap < 1 and not self.talkers:
-            return f"has overlap {self.overlap:g} but no talkers; set talkers to 1 or {MOST_TALKERS}, or leave it out"
+            return (
+                f"has overlap {self.overlap:g} but no talkers; set talkers to 1 or {MOST_INTERFERERS}, or leave it out"
+            )
         if self.mixed_enrolment and not self.degraded:
             return "has mixed_enrolment but nothing to mix; add talkers, noise or rir, or leave it out"
         if self.name == CLEAN_NAME and self.degraded:

@@ -15,9 +15,10 @@ from csc_fairseq.verification.conditions import Condition
 from csc_fairseq.verification.encoders.files import FileEncoder
 from csc_fairseq.verification.encoders.protocol import Encoder
 from csc_fairseq.verification.separation import judge
+from csc_fairseq.verification.trials import MOST_INTERFERERS
 
 PORTION = 32  # recordings rendered, decoded and embedded together; bounds memory
-MOST_SOURCES = 3  # the test speaker and two interferers
+MOST_SOURCES = 1 + MOST_INTERFERERS  # with the test speaker
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """What an evaluation leaves behind: results.json, results.md, figures as PNG, and all of it on one HTML page."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from csc_fairseq.files import replacing
 from csc_fairseq.page import STYLE, picture
 from csc_fairseq.verification.cells import P_TARGETS, Cell, Difference
 from csc_fairseq.verification.conditions import Condition
@@ -106,10 +106,5 @@ def write_report(folder: Path, report: Report) -> Path:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """The file appears only when it is complete."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(path) as temporary:
         temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
 """What a table tells about speakers: gender, age group and the like, for every recording of a manifest."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +40,13 @@ def read_speaker_attributes(path: str | Path, manifest: Manifest, speakers: Sequ
         )
     table = [values[matched[speaker]] for speaker in speakers]
     return {name: np.array([row[column] for row in table]) for column, name in enumerate(names)}
+
+
+def require_columns(path: str | Path, attributes: Collection[str], columns: Iterable[str]) -> None:
+    """InputError, naming the table, for the first of `columns` that it does not have."""
+    for column in columns:
+        if column not in attributes:
+            raise InputError(f"{path}: has no column {column!r}; expected one of {', '.join(attributes)}")
 
 
 def _read(path: Path) -> tuple[list[str], dict[str, Row], dict[str, list[str]]]:

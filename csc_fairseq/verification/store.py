@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from csc_fairseq.errors import InputError
+from csc_fairseq.files import replacing
 from csc_fairseq.verification.embedding import Embedded
 
 
@@ -54,12 +55,6 @@ class EmbeddingStore:
 
     def save(self, name: str, key: str, embedded: Embedded) -> None:
         """Keeps it; the file appears only when it is complete."""
-        path = self.folder / f"{name}.npz"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            with open(temporary, "wb") as file:
-                np.savez(file, key=np.array(key), **asdict(embedded))
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        # A file and not its path, to which NumPy would add its own ending.
+        with replacing(self.folder / f"{name}.npz") as temporary, open(temporary, "wb") as file:
+            np.savez(file, key=np.array(key), **asdict(embedded))

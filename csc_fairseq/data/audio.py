@@ -44,8 +44,8 @@ def require_format(path: str | Path, info: AudioInfo, sample_rate: int, resample
         raise InputError(f"{path}: has {info.channels} channels, expected one; convert it: sox IN OUT remix 1")
     if info.sample_rate != sample_rate and not resample:
         raise InputError(
-            f"{path}: has {info.sample_rate} Hz, expected {sample_rate} Hz; convert it (sox IN -r {sample_rate} OUT) "
-            "or allow resampling (task.resample=true, --resample)"
+            f"{path}: has {info.sample_rate} Hz, expected {sample_rate} Hz; convert it (sox IN -r {sample_rate} OUT), "
+            "or let a command resample that has an option for it (task.resample=true, --resample)"
         )
 
 

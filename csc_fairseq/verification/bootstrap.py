@@ -203,17 +203,3 @@ def interval(replicates: npt.ArrayLike, confidence: float = 0.95) -> tuple[float
     tail = 50 * (1 - confidence)
     low, high = np.percentile(drawn, [tail, 100 - tail])
     return float(low), float(high)
-
-
-def bootstrap_eer(
-    scores: npt.ArrayLike,
-    targets: npt.ArrayLike,
-    enrol_speakers: npt.ArrayLike,
-    test_speakers: npt.ArrayLike,
-    replicates: int = 1000,
-    seed: int = 0,
-    confidence: float = 0.95,
-) -> tuple[float, float]:
-    """Interval (low, high) of the EER of one system, shares in [0, 1]. Arguments and errors: see above."""
-    bootstrap = SpeakerBootstrap(targets, enrol_speakers, test_speakers, replicates, seed)
-    return interval(bootstrap.replicates(scores, "eer"), confidence)

@@ -8,7 +8,7 @@ import pytest
 
 from csc_fairseq.errors import InputError
 from csc_fairseq.verification import cells
-from csc_fairseq.verification.bootstrap import SpeakerBootstrap, bootstrap_eer, interval
+from csc_fairseq.verification.bootstrap import SpeakerBootstrap, interval
 from csc_fairseq.verification.calibration import Calibration, actual_dcf, cllr
 from csc_fairseq.verification.cells import Trialled, differences, measure, read_cell
 from csc_fairseq.verification.evaluation import Scores
@@ -43,13 +43,18 @@ def values(estimate):
     return estimate.value, estimate.low, estimate.high
 
 
+def interval_of(scores, targets, enrolled, tested, seed=0):
+    """Interval of the EER of one system."""
+    return interval(SpeakerBootstrap(targets, enrolled, tested, REPLICATES, seed).replicates(scores, "eer"))
+
+
 def rate_of(scores, trialled, seed=0):
     """EER and interval of the trials that have a score, from the metrics and the bootstrap."""
     valid = ~np.isnan(scores)
     targets, own = trialled.trials.targets[valid], scores[valid]
     enrolled = [SPEAKERS[trialled.trials.models[model][0]] for model in trialled.trials.enrol[valid]]
     tested = SPEAKERS[trialled.trials.test[valid]]
-    return eer(own[targets], own[~targets]), *bootstrap_eer(own, targets, enrolled, tested, REPLICATES, seed)
+    return eer(own[targets], own[~targets]), *interval_of(own, targets, enrolled, tested, seed)
 
 
 def test_a_cell_holds_the_figures_of_its_scores(trialled):
@@ -147,7 +152,7 @@ def test_the_wrong_stream_is_that_of_the_same_mixture(trialled):
     # One after the other, target by target; the bootstrap does not mind the order.
     scores = np.stack([own, others], axis=1).ravel()
     sides = np.repeat(enrolled, 2), np.stack([enrolled, interfering], axis=1).ravel()
-    expected = bootstrap_eer(scores, np.tile([True, False], len(own)), *sides, REPLICATES)
+    expected = interval_of(scores, np.tile([True, False], len(own)), *sides)
     assert values(cell.wrong_stream) == (eer(own, others), *expected)
     # What changes nothing: scores of non-targets, and of trials without a stream of the interferer, which are left out.
     spoilt = np.where(trials.targets, wrong, 99).astype(np.float32)

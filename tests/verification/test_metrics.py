@@ -1,6 +1,5 @@
 """EER and minimum DCF by hand, against scikit-learn's curve, with ties; the operating points; time and memory."""
 
-import time
 import tracemalloc
 
 import numpy as np
@@ -130,14 +129,10 @@ def test_bad_prior(p_target):
         detection_cost(0.1, 0.1, p_target)
 
 
-def test_is_fast_and_small():
-    """A tenth of ten million trials in less than a tenth of 10 s and 2 GB."""
+def test_is_small():
+    """A tenth of ten million trials in less than a tenth of 2 GB; for the time see benchmarks/metrics.py."""
     rng = np.random.default_rng(0)
     targets, nontargets = rng.normal(2, 1, 500_000), rng.normal(0, 1, 500_000)
-    start = time.perf_counter()
-    eer(targets, nontargets)
-    min_dcf(targets, nontargets, 0.01)
-    assert time.perf_counter() - start < 1  # 0.1 s on one core
     tracemalloc.start()
     eer(targets, nontargets)
     min_dcf(targets, nontargets, 0.01)

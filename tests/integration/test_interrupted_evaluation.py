@@ -1,0 +1,80 @@
+"""Ctrl-C in a terminal: `csc evaluate` with two processes stops at once, leaves nobody behind, and goes on where it was."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from tests.integration.running import BIN, environment
+
+# Energies of eight bands, slowly: fast enough for a test, slow enough to be interrupted in the second condition.
+MODULE = """
+import time
+import numpy as np
+
+def bands(waveforms):
+    time.sleep(0.5)
+    spectra = [np.array_split(np.abs(np.fft.rfft(waveform)) ** 2, 8) for waveform in waveforms]
+    energies = np.log([[band.mean() + 1e-9 for band in spectrum] for spectrum in spectra])
+    return energies - energies.mean(axis=1, keepdims=True)
+"""
+CONDITIONS = """
+- {name: clean}
+- {name: white 5 dB, noise: stationary, snr_db: 5}
+- {name: white 0 dB, noise: stationary, snr_db: 0}
+"""
+LONGEST = 240  # seconds to wait for another process; far more than it takes
+
+
+def evaluation(folder: Path, voices: Path) -> subprocess.Popen:
+    """Starts the command in a process group of its own, as a shell does; standard error is a pipe."""
+    words = f"csc evaluate --encoder slow:bands --manifest {voices}/test.tsv --conditions conditions.yaml --replicates 20 --jobs 2"
+    return subprocess.Popen(
+        [str(BIN / "csc"), *words.split()[1:], "--out", "out"],
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def alive(group: int) -> bool:
+    """Whether any process of a group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_ctrl_c_with_processes_resumes_to_the_same_files(voices, tmp_path):
+    for name in ("whole", "parts"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "slow.py").write_text(MODULE)
+        (tmp_path / name / "conditions.yaml").write_text(CONDITIONS)
+    whole = evaluation(tmp_path / "whole", voices)
+    assert whole.wait(LONGEST) == 0, whole.stderr.read()
+
+    parts = evaluation(tmp_path / "parts", voices)
+    deadline = time.monotonic() + LONGEST
+    while not list((tmp_path / "parts").rglob("clean.test.npz")):  # the first condition is complete, the second is not
+        assert parts.poll() is None and time.monotonic() < deadline, parts.stderr.read()
+        time.sleep(0.05)
+    os.killpg(parts.pid, signal.SIGINT)  # a terminal sends it to the whole group
+    assert parts.wait(LONGEST) == 130
+    assert parts.stderr.read().splitlines() == ["csc evaluate: interrupted"]
+    while alive(parts.pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    kept = {path.name for path in (tmp_path / "parts" / "out").rglob("*.npz")}
+    assert kept == {"clean.enrolment.npz", "clean.test.npz"}
+
+    assert evaluation(tmp_path / "parts", voices).wait(LONGEST) == 0
+    assert contents(tmp_path / "parts" / "out") == contents(tmp_path / "whole" / "out")

@@ -35,6 +35,7 @@ TEST = (
     + [
         "pytest",
         "ruff",
+        "pytorch-metric-learning>=2.9,<3",  # margin softmax losses with sub-centres, to compare ours with
         "mir_eval>=0.8,<0.9",  # BSS-eval's reference implementation; its separation module goes in 0.9
     ]
 )
@@ -51,7 +52,7 @@ setup(
     # hydra_plugins itself is a namespace package shared with other distributions: it has no __init__.py.
     packages=find_packages(include=["csc_fairseq", "csc_fairseq.*"])
     + find_namespace_packages(include=["hydra_plugins", "hydra_plugins.csc_search_path"]),
-    package_data={"csc_fairseq": ["config/*.yaml"]},
+    package_data={"csc_fairseq": ["config/*.yaml", "config/*/*.yaml"]},
     install_requires=REQUIRED,
     extras_require={"baselines": BASELINES, "demo": DEMO, "test": TEST},
     entry_points={"console_scripts": ["csc = csc_fairseq.cli.main:main"]},

@@ -19,12 +19,15 @@ __all__ = ["__version__", "load_model", "register"]
 
 
 def register() -> None:
-    """Registers task, model and criterion with fairseq, for programs that call fairseq's Python functions themselves.
+    """Registers tasks, models and criterions with fairseq, for programs that call fairseq's Python functions themselves.
 
     `fairseq-hydra-train` does so by `common.user_dir`, which our configurations set.
     """
-    import csc_fairseq.models.csc  # noqa: F401
-    import csc_fairseq.tasks.csc_pretraining  # noqa: F401
+    import csc_fairseq.models.csc
+    import csc_fairseq.models.ctc_probe
+    import csc_fairseq.models.speaker_verifier
+    import csc_fairseq.tasks.csc_pretraining
+    import csc_fairseq.tasks.speaker_verification  # noqa: F401
 
 
 def __getattr__(name: str):

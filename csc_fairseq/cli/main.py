@@ -22,6 +22,7 @@ VERBS = {
     "score": "csc_fairseq.cli.score",
     "separate": "csc_fairseq.cli.separate",
     "evaluate": "csc_fairseq.cli.evaluate",
+    "content": "csc_fairseq.cli.content",
     "trials": "csc_fairseq.cli.trials",
     "export": "csc_fairseq.cli.export",
     "demo": "csc_fairseq.cli.demo",

@@ -1,10 +1,10 @@
-"""`csc prepare`: from folders of recordings to manifests."""
+"""`csc prepare`: from folders of recordings to manifests, and from texts to transcripts beside them."""
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from csc_fairseq.data.manifest import write_manifest
+from csc_fairseq.data.manifest import label_path, read_manifest, write_labels, write_lines, write_manifest
 from csc_fairseq.data.preparation import (
     EXTENSIONS,
     KEPT_FOR_TRAINING,
@@ -17,15 +17,26 @@ from csc_fairseq.data.preparation import (
     write_splits,
 )
 from csc_fairseq.data.split_table import assign_splits, read_recording_list, read_split_table, select_recordings
+from csc_fairseq.data.transcripts import (
+    DICTIONARY,
+    SOURCES,
+    SUFFIX,
+    dictionary_lines,
+    find_texts,
+    missing_letters,
+    read_letters,
+    to_letters,
+)
 from csc_fairseq.errors import InputError
 
-SUMMARY = "write manifests for a corpus of speech, or for noise and room impulse responses"
+SUMMARY = "write manifests for a corpus of speech, or for noise and room impulse responses; transcripts"
 EXAMPLE = "csc prepare folders /data/LibriSpeech --speaker-level 2 --session-level 3 --out manifests"
 EXAMPLE_AUDIO = "csc prepare audio /data/musan/noise --out manifests/noise.tsv"
+EXAMPLE_TRANSCRIPTS = "csc prepare transcripts manifests/train.tsv manifests/valid.tsv manifests/test.tsv"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `csc prepare folders` and `csc prepare audio`."""
+    """Arguments of `csc prepare folders`, `csc prepare audio` and `csc prepare transcripts`."""
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
     folders = kinds.add_parser(
         "folders", help="speech stored as speaker/…/file, with labels and splits", epilog=f"example: {EXAMPLE}"
@@ -80,6 +91,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     audio.add_argument("--split", help="only rows whose column split has this value")
 
+    transcripts = kinds.add_parser(
+        "transcripts",
+        help="what is said in the recordings of manifests, as letters for CTC training: X.ltr beside X.tsv",
+        description=f"Writes X.ltr beside each X.tsv, and {DICTIONARY} beside train.tsv. Texts are put in upper case; letters "
+        "and apostrophes are kept, anything else parts words, digits are refused.",
+        epilog=f"example: {EXAMPLE_TRANSCRIPTS}",
+    )
+    transcripts.add_argument("manifests", nargs="+", type=Path, metavar="X.tsv", help="manifests, train.tsv among them")
+    transcripts.add_argument(
+        "--text",
+        choices=SOURCES,
+        help="parallel: X.txt beside X.tsv, line for line; librispeech: *.trans.txt in the recordings' folders (default: "
+        "parallel where X.txt exists, else librispeech)",
+    )
+
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("root", type=Path, metavar="ROOT", help="folder that holds the recordings")
@@ -101,6 +127,8 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the manifests and print a summary."""
+    if args.kind == "transcripts":
+        return _run_transcripts(args)
     # Manifests hold the resolved folder, whatever links or ".." the user came by; tables are matched against it too.
     args.root = args.root.resolve()
     return {"folders": _run_folders, "audio": _run_audio}[args.kind](args)
@@ -123,6 +151,30 @@ def _run_audio(args: argparse.Namespace) -> int:
     print(f"{args.out}: {len(names)} recordings, {minutes:.1f} min")
     if args.list is not None:
         print(f"left out, not in {args.list}: {found - len(names)} recordings")
+    return 0
+
+
+def _run_transcripts(args: argparse.Namespace) -> int:
+    manifests = [read_manifest(path) for path in args.manifests]
+    texts, sources = zip(*(find_texts(manifest, args.text) for manifest in manifests), strict=True)
+    labels = [[to_letters(text) for text in of_manifest] for of_manifest in texts]
+    # All are read before any is written, and dictionaries come first: letters are counted against the new one.
+    for manifest, lines in zip(manifests, labels, strict=True):
+        if manifest.path.name == "train.tsv":
+            write_lines(manifest.path.with_name(DICTIONARY), dictionary_lines(lines))
+    for manifest, lines, source in zip(manifests, labels, sources, strict=True):
+        path = label_path(manifest, SUFFIX)
+        write_labels(path, lines)
+        letters = sum(len(line.split()) for line in lines)
+        print(f"{path}: {len(lines)} transcripts, {letters} letters and ends of words ({source})")
+        dictionary = path.with_name(DICTIONARY)
+        if not dictionary.is_file():
+            print(f"{dictionary} is not there yet; training needs it: give train.tsv too")
+            continue
+        missing = missing_letters(lines, read_letters(dictionary))
+        if missing:
+            listed = ", ".join(f"{letter} ({count})" for letter, count in sorted(missing.items()))
+            print(f"{path}: has letters that {dictionary} lacks, which will count as errors: {listed}")
     return 0
 
 

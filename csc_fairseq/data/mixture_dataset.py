@@ -84,8 +84,12 @@ class MixtureDataset(FairseqDataset):
         share = self.options.single_talker_share if self.fixed else self.options.single_talker_share_at(epoch)
         rng = generator(self.seed, self.split_key, epoch, target, *([attempt] if attempt else []))
         if attempt:
-            target = int(rng.choice(self.targets))
+            target = self._substitute(target, rng)
         return draw_plans(self.options, self.pool, target, rng, share, self.noise, self.rirs)
+
+    def _substitute(self, target: int, rng: np.random.Generator) -> int:
+        """The recording that takes the place of a bad target."""
+        return int(rng.choice(self.targets))
 
     def __getitem__(self, index: int) -> tuple[int, list[Mixture]]:
         """(index, its mixtures). RecordingError for a bad recording; if skip_bad, for MOST_ATTEMPTS of them in a row.

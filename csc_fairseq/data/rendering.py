@@ -18,6 +18,7 @@ class Mixture:
 
     samples: float32 [T]. sources: float32 [C, T], scaled and reverberated as heard, zeros where absent. identities,
     recordings: int64 [C], −1 where absent (identities also where the talker is not in the table). present: bool [C].
+    target_slot: the slot of the target.
     """
 
     samples: np.ndarray
@@ -25,6 +26,7 @@ class Mixture:
     identities: np.ndarray
     recordings: np.ndarray
     present: np.ndarray
+    target_slot: int = 0
 
 
 def render(
@@ -46,7 +48,7 @@ def render(
     samples = sources.sum(axis=0)
     if plan.noise is not None:
         samples += _render_noise(plan.noise, plan.frames, noise)
-    return Mixture(samples, sources, identities, recordings, present)
+    return Mixture(samples, sources, identities, recordings, present, plan.order[plan.target])
 
 
 def _render_source(source: SourcePlan, frames: int, pool: RecordingPool, rirs: RirBank | None) -> np.ndarray:

@@ -43,7 +43,7 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> SpeakerE
         model = _from_fairseq(state, path)
     else:
         raise InputError(
-            f"{path}: holds {_listed(state)}, expected a fairseq checkpoint of csc or a bundle of `csc export`"
+            f"{path}: holds {listed(state)}, expected a fairseq checkpoint of csc or a bundle of `csc export`"
         )
     return model.to(device)
 
@@ -67,7 +67,7 @@ def save_bundle(model: SpeakerEncoder, path: str | Path) -> None:
         with replacing(path) as temporary:
             torch.save(bundle, temporary)
     except (OSError, RuntimeError) as error:  # torch reports an unwritable file as RuntimeError
-        raise InputError(f"{path}: cannot be written ({_one_line(error)}); choose another place") from error
+        raise InputError(f"{path}: cannot be written ({one_line(error)}); choose another place") from error
 
 
 def read_state(path: str | Path) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def read_state(path: str | Path) -> dict[str, Any]:
     except pickle.UnpicklingError as error:
         raise InputError(
             f"{path}: is no checkpoint, or holds more than tensors and plain values, which could run code "
-            f"({_one_line(error)}); expected a checkpoint of csc or a bundle"
+            f"({one_line(error)}); expected a checkpoint of csc or a bundle"
         ) from error
     except (
         RuntimeError,
@@ -92,18 +92,18 @@ def read_state(path: str | Path) -> dict[str, Any]:
         zipfile.BadZipFile,
     ) as error:
         # A damaged file can fail at any step of parsing; torch has no exception of its own for it.
-        raise InputError(f"{path}: is damaged or no checkpoint ({_one_line(error)}); copy it anew") from error
+        raise InputError(f"{path}: is damaged or no checkpoint ({one_line(error)}); copy it anew") from error
     if not isinstance(state, dict):
         raise InputError(f"{path}: holds a {type(state).__name__}, expected a checkpoint's dictionary")
     return state
 
 
 def _from_bundle(state: dict[str, Any], path: str | Path) -> SpeakerEncoder:
-    version = _entry(state, "version", path)
+    version = entry(state, "version", path)
     if version != BUNDLE_VERSION:
         raise InputError(f"{path}: is a bundle of version {version}, expected {BUNDLE_VERSION}; update csc-fairseq")
-    config = _config(_entry(state, "config", path), path)
-    return _build(config, _entry(state, "state_dict", path), state, path)
+    config = network_config(entry(state, "config", path), path)
+    return _build(config, entry(state, "state_dict", path), state, path)
 
 
 def _from_fairseq(state: dict[str, Any], path: str | Path) -> SpeakerEncoder:
@@ -116,12 +116,15 @@ def _from_fairseq(state: dict[str, Any], path: str | Path) -> SpeakerEncoder:
         for name, tensor in _mapping(state["model"], "model", path).items()
         if name.startswith(ENCODER_PREFIX)
     }
-    task = _mapping(_entry(state, "task_state", path), "task_state", path)
-    return _build(_config(options, path), weights, task, path)
+    task = _mapping(entry(state, "task_state", path), "task_state", path)
+    return _build(network_config(options, path), weights, task, path)
 
 
-def _config(options: Any, path: str | Path) -> SeparativeEncoderConfig:
-    """The encoder's sizes; other entries of `options` (of the training) are left alone."""
+def network_config(options: Any, path: str | Path) -> SeparativeEncoderConfig:
+    """The encoder's sizes; other entries of `options` (of the training) are left alone.
+
+    InputError, which names `path`, if one is missing or of another type.
+    """
     names = [field.name for field in fields(SeparativeEncoderConfig)]
     options = _mapping(options, "model settings", path)
     missing = [name for name in names if name not in options]
@@ -153,10 +156,11 @@ def _build(config: SeparativeEncoderConfig, weights: Any, facts: dict[str, Any],
                 "it is damaged or of another version of csc-fairseq"
             )
     network.load_state_dict(weights)
-    return SpeakerEncoder(network, _entry(facts, "sample_rate", path), _entry(facts, "identity_level", path))
+    return SpeakerEncoder(network, entry(facts, "sample_rate", path), entry(facts, "identity_level", path))
 
 
-def _entry(mapping: dict[str, Any], name: str, path: str | Path) -> Any:
+def entry(mapping: dict[str, Any], name: str, path: str | Path) -> Any:
+    """An entry of what was read from `path`. InputError if there is none."""
     if name not in mapping:
         raise InputError(f"{path}: lacks the entry {name!r}; it is incomplete or of another version of csc-fairseq")
     return mapping[name]
@@ -170,12 +174,14 @@ def _mapping(value: Any, name: str, path: str | Path) -> dict[str, Any]:
     return value
 
 
-def _listed(state: dict[str, Any]) -> str:
+def listed(state: dict[str, Any]) -> str:
+    """The names of the first entries, for a complaint."""
     names = [str(name) for name in state]
     return (
         ", ".join(names[:4]) + (f" and {len(names) - 4} more entries" if len(names) > 4 else "") if names else "nothing"
     )
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """The first line of what an exception says, or its kind, for a complaint of our own."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:120].rstrip(" .:")

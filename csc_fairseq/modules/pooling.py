@@ -23,8 +23,20 @@ def stream_energy(masked: Tensor) -> Tensor:
     return torch.stack([(share + floor).log(), (loudness + floor).log()], dim=-1)
 
 
+def weighted_statistics(frames: Tensor, weights: Tensor) -> Tensor:
+    """Mean, then standard deviation over time: (B, C, L, D) frames, (B, C, L, 1) weights that sum to 1, to (B, C, 2·D)."""
+    mean = (weights * frames).sum(2)
+    variance = (weights * (frames - mean.unsqueeze(2)).square()).sum(2)
+    return torch.cat([mean, (variance + 1e-5).sqrt()], dim=-1)
+
+
 class AttentiveStatistics(nn.Module):
-    """Attention-weighted mean and standard deviation over time, one scalar weight a frame."""
+    """Attention-weighted mean and standard deviation over time, one scalar weight a frame.
+
+    Args:
+        channels: D of the frames. cues: n, further figures a frame that the weights see and the statistics do not.
+        hidden: of the layer that finds the weights.
+    """
 
     def __init__(self, channels: int, cues: int, hidden: int) -> None:
         super().__init__()
@@ -34,9 +46,7 @@ class AttentiveStatistics(nn.Module):
         """(B, C, L, D) frames, (B, C, L, n) cues, (B, L) padding (True = padded) to (B, C, 2·D): mean, then deviation."""
         scores = self.score(torch.cat([frames, cues], dim=-1)).float()
         weights = scores.masked_fill(padding[:, None, :, None], -torch.inf).softmax(dim=2).to(frames.dtype)
-        mean = (weights * frames).sum(2)
-        variance = (weights * (frames - mean.unsqueeze(2)).square()).sum(2)
-        return torch.cat([mean, (variance + 1e-5).sqrt()], dim=-1)
+        return weighted_statistics(frames, weights)
 
 
 class SpeakerHead(nn.Module):
@@ -68,8 +78,15 @@ class SpeakerHead(nn.Module):
 
         No gradient goes back through the masked frames: identification must not bend the masks, which are separation's.
         """
+        return self.pool(*self.describe(frames, masked), padding)
+
+    def describe(self, frames: Tensor, masked: Tensor) -> tuple[Tensor, Tensor]:
+        """The streams before pooling: their frames (B, C, L, E_s), and the `stream_energy` cues (B, C, L, 2) beside them."""
         masked = masked.detach()
         spectrum = self.spectrum(self.spectrum_norm((masked + SPECTRUM_FLOOR).log()))
         streams = self.streams(frames).unflatten(-1, (self.sources, -1)).transpose(1, 2)
-        statistics = self.pooling(self.activation(streams + spectrum), stream_energy(masked), padding)
-        return F.normalize(self.embedding(self.norm(statistics)).float(), dim=-1)
+        return self.activation(streams + spectrum), stream_energy(masked)
+
+    def pool(self, streams: Tensor, cues: Tensor, padding: Tensor) -> Tensor:
+        """What `describe` gives, and (B, L) padding, to queries (B, C, E) of unit norm."""
+        return F.normalize(self.embedding(self.norm(self.pooling(streams, cues, padding))).float(), dim=-1)

@@ -70,6 +70,10 @@ class SeparativeOutput(NamedTuple):
     """(B, L, D) output of the shared trunk."""
     feature_padding: Tensor
     """(B, L) bool, True = padding."""
+    stream_frames: Tensor
+    """(B, C, L, E_s) frames of each stream before the pooling that gives its query."""
+    stream_cues: Tensor
+    """(B, C, L, 2) which frames a stream owns and where it is loud, see `stream_energy`."""
 
 
 class SeparativeEncoder(nn.Module):
@@ -159,9 +163,11 @@ class SeparativeEncoder(nn.Module):
         estimates = (estimates * level.unsqueeze(1)).masked_fill(padding_mask.unsqueeze(1), 0.0)
 
         speaker = overlap_add(run_blocks(self.speaker_blocks, shared, valid_segments), count)
-        queries = self.speaker(speaker, masked, padding)
+        stream_frames, stream_cues = self.speaker.describe(speaker, masked)
+        queries = self.speaker.pool(stream_frames, stream_cues, padding)
         attended = self.attend(queries, recordings, groups)
-        return SeparativeOutput(estimates, queries, attended, overlap_add(shared, count), padding)
+        features = overlap_add(shared, count)
+        return SeparativeOutput(estimates, queries, attended, features, padding, stream_frames, stream_cues)
 
     def attend(self, queries: Tensor, recordings: Tensor | None = None, groups: Tensor | None = None) -> Tensor:
         """(B, C, E) queries after cross-attention to the condition memory; without a memory, the queries themselves."""

@@ -22,9 +22,9 @@ def checkpoint_of(text: str) -> Path | None:
 
 
 def speakers_of(path: Path) -> set[str] | None:
-    """Speakers that a checkpoint was trained on; None where it does not say, as others than those of csc, and bundles."""
+    """Speakers that a checkpoint was trained, or fine-tuned, on; None where it does not say, as fairseq's own, and bundles."""
     state = read_state(path)
-    task = state.get("task_state", {}) if architecture(state) == "csc" else {}
+    task = state.get("task_state", {}) if architecture(state) in ("csc", "speaker_verifier") else {}
     return set(task["identities"]) if task.get("identity_level") == "speaker" else None
 
 

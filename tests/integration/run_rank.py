@@ -12,7 +12,7 @@ from fairseq.trainer import Trainer
 from fairseq_cli.hydra_train import cli_main
 
 SIZE = 16384  # fairseq's default all_gather_list_size
-NAMES = ("loss", "separation_loss", "query_loss", "attended_loss", "correct", "talkers", "sample_size")
+TIMES = ("wait_seconds", "step_seconds")
 
 
 def main() -> None:
@@ -26,7 +26,8 @@ def main() -> None:
     def recording(self, logging_outputs, sample_size, grad_norm=None):
         trainers.append(self)
         if grad_norm is not None:  # a training update, not validation
-            losses.append({name: float(sum(log[name] for log in logging_outputs)) for name in NAMES})
+            names = [name for name in logging_outputs[0] if name not in TIMES]
+            losses.append({name: float(sum(log[name] for log in logging_outputs)) for name in names})
         return reduce_and_log(self, logging_outputs, sample_size, grad_norm)
 
     Trainer._reduce_and_log_stats = recording

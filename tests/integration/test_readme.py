@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from tests.integration.running import BIN, QUICK, environment
+from tests.integration.running import BIN, QUICK, QUICK_TUNING, environment
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # The quick sizes of the tests' trainings; the words of the README stay as they are.
@@ -19,6 +19,8 @@ TRAINING = {
     "csc_debug": ("optimization.max_update=6", *QUICK),
     "csc_small": ("optimization.max_update=6", *QUICK),
     "wav2vec2_small": ("optimization.max_update=3", "dataset.max_tokens=64000", "lr_scheduler.warmup_updates=0"),
+    "sv_aam": tuple("dataset.valid_subset=dev" if "valid_subset" in word else word for word in QUICK_TUNING),
+    "ctc_probe": ("optimization.max_update=3", "dataset.num_workers=0", "lr_scheduler.warmup_updates=1"),
 }
 
 
@@ -33,7 +35,7 @@ def place(voices: Path, tmp_path: Path) -> Path:
     """A folder to work in, and /data: speech by speaker with a table of splits, noise and a room response."""
     data = tmp_path / "data"
     shutil.copytree(voices / "audio", data / "speech")
-    rows = [f"s{number:02d} {'train' if number < 8 else 'test'}" for number in range(12)]
+    rows = [f"s{number:02d} {'train' if number < 5 else 'dev' if number < 8 else 'test'}" for number in range(12)]
     (data / "splits.tsv").write_text("\n".join(rows) + "\n")
     rng = np.random.default_rng(0)
     for name, samples in (("noise/fan", rng.normal(0, 0.05, 48000)), ("rir/room", np.exp(-np.arange(800) / 100.0))):
@@ -51,10 +53,16 @@ def place(voices: Path, tmp_path: Path) -> Path:
 def run_line(line: str, place: Path) -> str:
     """Runs one command line of a README in `place` and returns what it printed."""
     words = shlex.split(line.replace("/data/", f"{place}/data/"), comments=True)
+    folder, around = BIN, environment()
     if words[0] == "fairseq-hydra-train":
         words += TRAINING[words[2]]
+    elif words[0].startswith("examples/"):
+        folder = REPOSITORY
+        options = {"CSC_OPTIONS": "csc_small", "W2V_OPTIONS": "wav2vec2_small", "TUNE": "sv_aam"}
+        around |= {variable: " ".join(TRAINING[name]) for variable, name in options.items()}
+        around |= {"PATH": f"{BIN}:{around['PATH']}", "EVALUATE": "--replicates 20 --seconds 1"}
     done = subprocess.run(
-        [str(BIN / words[0]), *words[1:]], cwd=place, env=environment(), capture_output=True, text=True, timeout=300, check=False
+        [str(folder / words[0]), *words[1:]], cwd=place, env=around, capture_output=True, text=True, timeout=900, check=False
     )  # fmt: skip
     assert done.returncode == 0, f"{line}\n{done.stdout[-2000:]}{done.stderr[-3000:]}"
     return done.stdout

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.integration.running import BIN, command, environment, logged, train
+from tests.integration.running import BIN, environment, logged, run_ranks, train
 
 
 def test_training_logs_what_was_promised(trained):
@@ -100,48 +100,11 @@ def test_stop_and_resume_equals_no_stop_bit_for_bit(voices, tmp_path):
     assert any("memory.entries" in name for name in changed) and any("table.weight" in name for name in changed)
 
 
-def run_ranks(data: Path, run: Path, world: int, *overrides: str) -> list[dict]:
-    """Trains in `world` processes over gloo and returns what each rank holds at the end: {"losses", "model"}."""
-    run.mkdir()
-    port = 20000 + (abs(hash(str(run))) % 20000)
-    words = command(
-        data,
-        run,
-        *overrides,
-        "common.cpu=true",
-        "task.valid_recordings=16",
-        "optimization.max_update=6",
-        "criterion.contrastive_warmup=0",
-    )
-    ranks = []
-    for rank in range(world):
-        group = [
-            f"distributed_training.distributed_world_size={world}",
-            f"distributed_training.distributed_rank={rank}",
-            f"distributed_training.distributed_init_method=tcp://127.0.0.1:{port}",
-            "distributed_training.distributed_no_spawn=true",
-            "distributed_training.distributed_backend=gloo",
-        ]
-        script = Path(__file__).with_name("run_rank.py")
-        ranks.append(
-            subprocess.Popen(
-                [sys.executable, str(script), str(run / f"rank{rank}.pt"), *words, *(group if world > 1 else [])],
-                cwd=run,
-                env=environment(),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )  # fmt: skip
-        )
-    outputs = [process.communicate(timeout=300)[0] for process in ranks]
-    assert all(process.returncode == 0 for process in ranks), outputs[0][-4000:]
-    return [torch.load(run / f"rank{rank}.pt", weights_only=True) for rank in range(world)]
-
-
 def test_two_ranks_equal_one_rank_at_the_same_global_batch(voices, tmp_path):
     """Two ranks of 4 items against one rank that gathers two batches of 4 per update: losses to 1e-5; ranks agree to the bit."""
-    one = run_ranks(voices, tmp_path / "one", 1, "optimization.update_freq=[2]")[0]
-    two = run_ranks(voices, tmp_path / "two", 2)
+    limits = ("task.valid_recordings=16", "optimization.max_update=6", "criterion.contrastive_warmup=0")
+    (one,), _ = run_ranks(voices, tmp_path / "one", 1, *limits, "optimization.update_freq=[2]")
+    two, _ = run_ranks(voices, tmp_path / "two", 2, *limits)
     for name, value in two[0]["model"].items():
         assert torch.equal(value, two[1]["model"][name]), f"{name} differs between the ranks"
     assert len(one["losses"]) == len(two[0]["losses"]) == 6
@@ -166,10 +129,14 @@ def test_stock_wav2vec_trains_on_the_same_manifests(voices, tmp_path):
     assert np.mean(losses[-3:]) < np.mean(losses[:3])
 
 
-@pytest.mark.parametrize("name", ["csc_debug", "csc_small", "csc_base", "wav2vec2_small"])
+TUNING = ("ctc_probe", "sv_aam", "sv_ge2e", "sv_proto", "sv_wav2vec2")  # need a pre-trained encoder
+
+
+@pytest.mark.parametrize("name", ["csc_debug", "csc_small", "csc_base", "wav2vec2_small", "sv_fbank", *TUNING])
 def test_configurations_are_found_by_name_from_anywhere(name, tmp_path):
+    pretrained = ("model.pretrained=/pretrained.pt",) if name in TUNING else ()
     answer = subprocess.run(
-        [str(BIN / "fairseq-hydra-train"), "--config-name", name, "task.data=/data", "--cfg", "job", "--resolve"],
+        [str(BIN / "fairseq-hydra-train"), "--config-name", name, "task.data=/data", *pretrained, "--cfg", "job", "--resolve"],
         cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert answer.returncode == 0, answer.stderr[-2000:]

@@ -45,10 +45,14 @@ def mfcc(waveform: np.ndarray) -> np.ndarray:
     return scipy.fft.dct(bands, norm="ortho")[:, 1 : COEFFICIENTS + 1]
 
 
-def mel_filters() -> np.ndarray:
-    """Triangles of height 1, equally spaced in mel (2595 log₁₀(1 + f / 700)); float64 [BANDS, FFT // 2 + 1]."""
-    mels = np.linspace(*(2595 * np.log10(1 + np.array([LOWEST, HIGHEST]) / 700)), BANDS + 2)
+def mel_filters(sample_rate: int = SAMPLE_RATE, fft: int = FFT) -> np.ndarray:
+    """Triangles of height 1, equally spaced in mel (2595 log₁₀(1 + f / 700)); float64 [BANDS, fft // 2 + 1].
+
+    At rates other than 16 kHz the highest frequency is the same share of the rate.
+    """
+    highest = HIGHEST * sample_rate / SAMPLE_RATE
+    mels = np.linspace(*(2595 * np.log10(1 + np.array([LOWEST, highest]) / 700)), BANDS + 2)
     edges = 700 * (10 ** (mels / 2595) - 1)
     low, centre, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
-    bins = np.arange(FFT // 2 + 1) * SAMPLE_RATE / FFT
+    bins = np.arange(fft // 2 + 1) * sample_rate / fft
     return np.maximum(0, np.minimum((bins - low) / (centre - low), (high - bins) / (high - centre)))

@@ -5,6 +5,7 @@
     untrained:csc_small[,seed=1]    random weights of a configuration's sizes
     checkpoint.pt[,variant=s]       csc: the queries (q, default), or s, attended with the training bank
     checkpoint.pt[,layer=6]         wav2vec 2.0 or HuBERT: mean of a transformer layer, counted from 1 (default: last)
+    checkpoint.pt                   a fine-tuned verifier, whatever its encoder
     module:function[,rate=8000]     a Python function, see user.py
     embeddings.npz                  embeddings of the manifest's recordings, for clean trials alone
 
@@ -115,7 +116,12 @@ def _from_checkpoint(spec: EncoderSpec, device: str) -> Encoder:
     if kind in ("wav2vec2", "hubert"):
         spec.allow("layer")
         return wav2vec_encoder(spec.name, spec.target, device, spec.number("layer"))
+    if kind == "speaker_verifier":
+        from csc_fairseq.verification.encoders.verifier import verifier_encoder  # imports fairseq, which takes seconds
+
+        spec.allow()
+        return verifier_encoder(spec.name, spec.target, device)
     raise InputError(
-        f"{spec.target}: is a checkpoint of architecture {kind!r}, expected csc, wav2vec2 or hubert; "
+        f"{spec.target}: is a checkpoint of architecture {kind!r}, expected csc, wav2vec2, hubert or speaker_verifier; "
         "other models are encoders as module:function"
     )

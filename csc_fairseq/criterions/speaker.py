@@ -1,0 +1,264 @@
+"""fairseq criterion `speaker`: verification by margin or metric losses in training, by the error rate of trials in validation."""
+
+from dataclasses import dataclass
+
+import torch
+from fairseq import metrics
+from fairseq.criterions import FairseqCriterion, register_criterion
+from fairseq.dataclass import FairseqDataclass
+from fairseq.logging.meters import MetersDict
+from omegaconf import II
+from torch import Tensor, nn
+
+from csc_fairseq.data.rng import text_key
+from csc_fairseq.errors import InputError
+from csc_fairseq.losses.margin import MARGINS, MarginClassifier, margin_at
+from csc_fairseq.losses.metric import METRICS, ScaledCosine, own_speaker_loss
+from csc_fairseq.losses.permutation import best_permutation, reorder, separation_costs
+from csc_fairseq.models.speaker_verifier import VerifierOutput
+from csc_fairseq.options import option
+from csc_fairseq.verification.metrics import eer
+
+LOSSES = (*MARGINS, *METRICS)
+CONDITIONS = ("clean", "talker")
+"""Names of the conditions that a validation batch numbers: the test alone, or somebody else talking over it"""
+
+
+@dataclass
+class SpeakerCriterionConfig(FairseqDataclass):
+    """Options of `criterion=speaker`: L = speaker loss + separation_weight·(−SI-SNR)."""
+
+    loss: str = option("aam", f"{' or '.join(MARGINS)}: margin softmax; {' or '.join(METRICS)}: metric, within a batch")
+    margin: float = option(0.2, "of margin losses: a cosine (am) or an angle in radians (aam)")
+    margin_warmup: int = option(0, "updates over which the margin rises linearly from 0")
+    scale: float = option(30.0, "of margin losses, cosines to logits; metric losses learn theirs")
+    sub_centres: int = option(1, "of margin losses, K: centres per speaker, of which the nearest counts")
+    separation_weight: float = option(
+        0.0,
+        "nats of the speaker loss that 1 dB of separation is worth, so that a tuned encoder goes on separating; 0 = off",
+    )
+    least_trials: int = option(20, "fewest target and fewest non-target trials of a condition for an EER; NaN below")
+    embedding_channels: int = option(II("model.embedding_channels"), "E, numbers in an embedding; the model's")
+
+
+@register_criterion("speaker", dataclass=SpeakerCriterionConfig)
+class SpeakerCriterion(FairseqCriterion):
+    """Training: the sum over views of the loss on the stream that holds the target. Validation: scores, for error rates.
+
+    What a loss learns for itself (the training speakers' centres, or scale and bias) lives here rather than in the model:
+    fairseq trains and saves it, and inference leaves it behind.
+
+    Args:
+        task: its `identities` are the training speakers, in the order of their rows; `cfg.views` utterances of a
+            target lie side by side in a batch, and `cfg.distinct_speakers` says whether targets differ within it.
+
+    Raises:
+        InputError: an option out of its range, fewer than two speakers, a metric loss with fewer than two views or
+            without distinct speakers.
+    """
+
+    def __init__(self, cfg: SpeakerCriterionConfig, task) -> None:
+        super().__init__(task)
+        if cfg.loss not in LOSSES:
+            raise InputError(f"criterion.loss is {cfg.loss!r}; choose one of {', '.join(LOSSES)}")
+        if cfg.margin_warmup < 0 or cfg.separation_weight < 0:
+            raise InputError("criterion: margin_warmup and separation_weight must not be negative")
+        if cfg.least_trials < 1:
+            raise InputError(f"criterion.least_trials is {cfg.least_trials}; an error rate needs at least 1")
+        if cfg.loss in METRICS:
+            if task.cfg.views < 2:
+                raise InputError(
+                    f"criterion.loss={cfg.loss} needs two utterances per speaker, and task.views is {task.cfg.views}; "
+                    "set task.views=2 or more, or criterion.loss=aam"
+                )
+            if not task.cfg.distinct_speakers:
+                raise InputError(
+                    f"criterion.loss={cfg.loss} takes every item of a batch for a speaker of its own, and "
+                    "task.distinct_speakers is false; set it to true, or criterion.loss=aam"
+                )
+        self.kind = cfg.loss
+        self.margin_warmup = cfg.margin_warmup
+        self.separation_weight = cfg.separation_weight
+        self.least_trials = cfg.least_trials
+        self.views = task.cfg.views
+        self._loaded_speakers: int | None = None
+        if cfg.loss in MARGINS:
+            self.register_buffer("identity_key", torch.tensor(text_key("\n".join(task.identities))))
+            self.classifier = MarginClassifier(
+                len(task.identities), cfg.embedding_channels, cfg.loss, cfg.margin, cfg.scale, cfg.sub_centres
+            )
+        else:
+            self.scaling = ScaledCosine()
+
+    def load_state_dict(self, state_dict: dict, *args, **kwargs):
+        """PyTorch's, but centres of other speakers are not loaded: the next update then says so.
+
+        It cannot be said here, because fairseq's trainer replaces any complaint by one of its own about architectures.
+        """
+        if self.kind in MARGINS and "identity_key" in state_dict:
+            if int(state_dict["identity_key"]) != int(self.identity_key):
+                self._loaded_speakers = len(state_dict["classifier.weight"])
+                return None
+        return super().load_state_dict(state_dict, *args, **kwargs)
+
+    def forward(self, model: nn.Module, sample: dict, reduce: bool = True) -> tuple[Tensor, int, dict]:
+        """In training the loss summed over the batch's views, their number, and sums to log; else 0, trials, and scores."""
+        return self._train(model, sample) if self.training else self._score(model, sample)
+
+    def _train(self, model: nn.Module, sample: dict) -> tuple[Tensor, int, dict]:
+        if self._loaded_speakers is not None:
+            raise InputError(
+                f"{self.task.cfg.data}/train.tsv: its {len(self.task.identities)} speakers differ from the checkpoint's "
+                f"{self._loaded_speakers}; resume on the manifest it was trained on, or start a new run folder (hydra.run.dir)"
+            )
+        embeddings, separation = self._targets(model(**sample["net_input"]), sample)
+        views = len(embeddings)
+        if self.kind in MARGINS:
+            margin = margin_at(model.num_updates, self.classifier.margin, self.margin_warmup)
+            cosines = self.classifier(embeddings)
+            losses = self.classifier.loss(cosines, sample["speakers"], margin)
+            correct = cosines.argmax(1) == sample["speakers"]
+            figures = {"margin": margin * views, "scale": self.classifier.scale * views}
+        else:
+            logits = self.scaling(METRICS[self.kind](embeddings.unflatten(0, (-1, self.views))))
+            losses = own_speaker_loss(logits)
+            correct = logits.argmax(-1) == torch.arange(len(logits), device=logits.device).unsqueeze(1)
+            figures = {"scale": self.scaling.scale.detach() * views}
+        speaker_loss = losses.mean() * views  # a view weighs the same, whether each is a query or one of several is
+        loss = speaker_loss
+        if separation is not None:
+            figures["separation_loss"] = separation.detach().sum()
+            if self.separation_weight:
+                loss = loss + self.separation_weight * separation.sum()
+        logging = {
+            "loss": loss.detach(),
+            "speaker_loss": speaker_loss.detach(),
+            "correct": correct.sum(),
+            "queries": correct.numel(),
+            "nsentences": views,
+            "ntokens": sample["net_input"]["source"].numel(),
+            "sample_size": views,
+        }
+        return loss, views, logging | figures
+
+    def _targets(self, output: VerifierOutput, sample: dict) -> tuple[Tensor, Tensor | None]:
+        """(n, E) embeddings of the streams that got the targets, and (n,) dB of separation, None if the encoder does not separate.
+
+        The permutation that separates best says which stream got whom, as in pre-training. sample: of `SpeakerDataset`.
+        InputError: separation_weight and nothing separated; streams without waveforms, or another number of them than of sources.
+        """
+        streams = output.embeddings.shape[1]
+        if output.estimates is None:
+            if self.separation_weight:
+                raise InputError(
+                    f"criterion.separation_weight is {self.separation_weight:g}, but this encoder does not separate; "
+                    "set it to 0, or give a CSC checkpoint as model.pretrained"
+                )
+            if streams != 1:
+                raise InputError(
+                    f"the encoder has {streams} streams but no waveforms of them, so nothing says which is the target's; "
+                    "expected estimates, or one stream"
+                )
+            return output.embeddings[:, 0], None
+        slots = sample["sources"].shape[1]
+        if streams != slots:
+            raise InputError(
+                f"the encoder has {streams} streams, but mixtures have {slots} sources; set task.sources={streams}"
+            )
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.separation_weight > 0):
+            costs = separation_costs(
+                output.estimates, sample["sources"], sample["present"], sample["net_input"]["source"]
+            )
+            separation, permutation = best_permutation(costs)
+        rows = torch.arange(len(permutation), device=permutation.device)
+        return reorder(output.embeddings, permutation)[rows, sample["target_slots"]], separation
+
+    def _score(self, model: nn.Module, sample: dict) -> tuple[Tensor, int, dict]:
+        enrolled = loudest_stream(model(**sample["enrol"]), sample["enrol"]["padding_mask"])
+        tests = model(**sample["test"]).embeddings
+        scores = best_stream_cosines(enrolled[sample["trial_enrol"]], tests[sample["trial_test"]])
+        logging = {
+            "scores": scores,
+            "targets": sample["targets"],
+            # Small, since ranks exchange them within common.all_gather_list_size bytes.
+            "conditions": sample["conditions"].to(torch.uint8),
+            "least_trials": self.least_trials,
+            "nsentences": sample["nsentences"],
+            "ntokens": sample["ntokens"],
+            "sample_size": len(scores),
+        }
+        return scores.new_zeros(()), len(scores), logging
+
+    @classmethod
+    def reduce_metrics(cls, logging_outputs: list[dict]) -> None:
+        """Training: means over the views of all ranks. Validation: equal error rates in %, whose mean is the `loss`."""
+        if "scores" in logging_outputs[0]:
+            _log_error_rates(logging_outputs)
+        else:
+            _log_means(logging_outputs)
+
+    def logging_outputs_can_be_summed(self) -> bool:
+        """Whether ranks may add up what they log: the sums of training, but not the scores of validation."""
+        return self.training
+
+
+def loudest_stream(output: VerifierOutput, padding: Tensor) -> Tensor:
+    """(M, E) embeddings of the streams with the most energy, as `SpeakerEncoder.embed` chooses; without waveforms, of stream 0.
+
+    Args:
+        output: for M recordings. padding: (M, T) bool, True = padding, which does not count.
+    """
+    if output.estimates is None:
+        return output.embeddings[:, 0]
+    energy = output.estimates.float().masked_fill(padding.unsqueeze(1), 0.0).square().sum(-1)
+    return output.embeddings[torch.arange(len(energy), device=energy.device), energy.argmax(1)]
+
+
+def best_stream_cosines(enrolled: Tensor, tests: Tensor) -> Tensor:
+    """(n, E) enrolled voices and (n, C, E) streams of the tests, of unit norm, to (n,) cosines with the most similar stream."""
+    return (enrolled.unsqueeze(1) * tests).sum(-1).amax(1)
+
+
+def condition_error_rate(scores: Tensor, targets: Tensor, least: int) -> float:
+    """EER of (n,) scores in %, targets being (n,) bool; NaN with fewer than `least` target or non-target trials."""
+    accepted, rejected = scores[targets], scores[~targets]
+    if min(len(accepted), len(rejected)) < least:
+        return float("nan")
+    return round(100 * eer(accepted.cpu().numpy(), rejected.cpu().numpy()), 3)
+
+
+def _log_means(logging_outputs: list[dict]) -> None:
+    sums = {key: float(sum(log[key] for log in logging_outputs)) for key in logging_outputs[0]}
+
+    def mean(key: str, count: str, name: str | None = None, digits: int = 3) -> None:
+        if key in sums and sums[count]:
+            metrics.log_scalar(name or key, sums[key] / sums[count], sums[count], round=digits)
+
+    for key in ("loss", "speaker_loss", "separation_loss", "margin", "scale"):
+        mean(key, "sample_size")
+    mean("correct", "queries", "accuracy", 4)
+    mean("wait_seconds", "step_seconds", "data_wait", 4)
+
+
+def _log_error_rates(logging_outputs: list[dict]) -> None:
+    """`eer_clean`, `eer_talker` (where there are such trials), their mean `eer`, and the same as `loss`: over all batches so far.
+
+    fairseq leaves meters whose names begin with _ out of its logs.
+    """
+    least = logging_outputs[0]["least_trials"]
+    trials = {key: torch.cat([log[key] for log in logging_outputs]) for key in ("scores", "targets", "conditions")}
+    for key, values in trials.items():
+        metrics.log_concat_tensor(f"_{key}", values)
+
+    def rate(meters: MetersDict, condition: int) -> float:
+        chosen = meters["_conditions"].tensor == condition
+        return condition_error_rate(meters["_scores"].tensor[chosen], meters["_targets"].tensor[chosen], least)
+
+    def mean(meters: MetersDict) -> float:
+        rates = [rate(meters, condition) for condition in meters["_conditions"].tensor.unique().tolist()]
+        return round(sum(rates) / len(rates), 3)
+
+    for condition in trials["conditions"].unique().tolist():
+        metrics.log_derived(f"eer_{CONDITIONS[condition]}", lambda meters, condition=condition: rate(meters, condition))
+    metrics.log_derived("eer", mean)
+    metrics.log_derived("loss", mean)

@@ -1,0 +1,45 @@
+"""Loading a fine-tuned verifier: from its checkpoint alone, without the pre-trained one and without data."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import torch
+
+from csc_fairseq.errors import InputError
+from csc_fairseq.inference.checkpoint import read_state
+from csc_fairseq.models.pretrained import SETTINGS
+from csc_fairseq.models.speaker_verifier import SpeakerVerifier, SpeakerVerifierConfig
+from csc_fairseq.modules.frame_encoders.loading import encoder_from_settings
+
+ARCHITECTURE = "speaker_verifier"
+
+
+def load_verifier(path: str | Path, device: str | torch.device = "cpu") -> SpeakerVerifier:
+    """The model of a fine-tuned checkpoint, in evaluation mode.
+
+    Also sets `torch.set_flush_denormal(True)` for the process, as `load_model` does.
+
+    Args:
+        path: written by `fairseq-hydra-train` with model=speaker_verifier.
+        device: where the model goes.
+
+    Raises:
+        InputError: no such file, one that needs code to load, another architecture, an incomplete one.
+    """
+    torch.set_flush_denormal(True)
+    state = read_state(path)
+    try:
+        options, weights = state["cfg"]["model"], state["model"]
+        settings = state["task_state"][SETTINGS]
+        known = {field.name for field in fields(SpeakerVerifierConfig)} & options.keys()
+        if options["_name"] != ARCHITECTURE:
+            raise InputError(f"{path}: is a checkpoint of architecture {options['_name']!r}, expected {ARCHITECTURE!r}")
+        config = SpeakerVerifierConfig(**{name: options[name] for name in known if not name.startswith("_")})
+        model = SpeakerVerifier(config, encoder_from_settings(settings, path))
+        model.load_state_dict(weights)
+    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
+        raise InputError(
+            f"{path}: is no complete checkpoint of {ARCHITECTURE} ({reason}); copy it anew, or train it with this version"
+        ) from error
+    return model.eval().to(device)

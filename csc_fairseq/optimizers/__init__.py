@@ -1,0 +1,1 @@
+"""fairseq optimizers; each is registered when its module is imported."""

@@ -1,0 +1,61 @@
+"""fairseq optimizer `layerwise_adam`: Adam with a learning rate of its own for every layer of a pre-trained encoder."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from fairseq.optim import register_optimizer
+from fairseq.optim.adam import FairseqAdam, FairseqAdamConfig
+from torch import nn
+
+from csc_fairseq.errors import InputError
+
+RATE = "rate_scale"
+
+
+def set_rate(parameters: Iterable[nn.Parameter], rate: float) -> None:
+    """Lets `layerwise_adam` multiply the learning rate of these parameters by `rate` > 0."""
+    for parameter in parameters:
+        setattr(parameter, RATE, rate)
+
+
+def rate_of(parameter: nn.Parameter) -> float | None:
+    """What `set_rate` gave a parameter; None if nothing did."""
+    return vars(parameter).get(RATE)
+
+
+@dataclass
+class LayerwiseAdamConfig(FairseqAdamConfig):
+    """Options of `optimizer=layerwise_adam`: those of adam."""
+
+
+@register_optimizer("layerwise_adam", dataclass=LayerwiseAdamConfig)
+class LayerwiseAdam(FairseqAdam):
+    """fairseq's Adam over one group of parameters for each rate; those without a rate, as a criterion's, have rate 1.
+
+    fairseq's own way, `composite`, needs a scheduler with settings for each group; here one schedule serves all.
+
+    Raises:
+        InputError: no parameter has a rate, as under common.fp16, which gathers all of them into one.
+    """
+
+    def __init__(self, cfg: LayerwiseAdamConfig, params: list[nn.Parameter]) -> None:
+        groups: dict[float, list[nn.Parameter]] = {}
+        if all(rate_of(parameter) is None for parameter in params):
+            raise InputError(
+                "optimizer=layerwise_adam found no parameter with a rate of its own, as with common.fp16=true or another model; "
+                "use common.amp=true there, or optimizer=adam"
+            )
+        for parameter in params:
+            rate = rate_of(parameter)
+            groups.setdefault(1.0 if rate is None else rate, []).append(parameter)
+        super().__init__(cfg, [{"params": members, "rate": rate} for rate, members in groups.items()])
+
+    def set_lr(self, lr: float) -> None:
+        """Learning rate of the parameters whose rate is 1."""
+        for group in self.param_groups:
+            group["lr"] = lr * group["rate"]
+
+    def get_lr(self) -> float:
+        """As `set_lr` got it."""
+        group = self.param_groups[0]
+        return group["lr"] / group["rate"]

@@ -1,0 +1,80 @@
+"""What tasks on keyed mixtures share: the state that checkpoints keep, and the measured wait for data."""
+
+import time
+from pathlib import Path
+
+import torch
+from fairseq.tasks import FairseqTask
+
+from csc_fairseq.tasks.mixing_config import MixingConfig
+
+
+class MixtureTask(FairseqTask):
+    """Base of the registered tasks. A subclass numbers the identities (`_training_identities`) and loads the datasets.
+
+    identity_level: one of IDENTITY_LEVELS (manifest.py).
+    """
+
+    def __init__(self, cfg: MixingConfig, identity_level: str) -> None:
+        super().__init__(cfg)
+        torch.set_flush_denormal(True)  # silent sources make denormal numbers, which slow a CPU several times
+        self.state.add_factory("identities", self._training_identities)
+        self.state.add_factory("sample_rate", lambda: cfg.sample_rate)
+        self.state.add_factory("identity_level", lambda: identity_level)
+        self._step_ended: float | None = None
+
+    @classmethod
+    def setup_task(cls, cfg: MixingConfig, **kwargs) -> "MixtureTask":
+        """Called by fairseq, which passes `from_checkpoint` when it loads a model; that changes nothing here."""
+        return cls(cfg)
+
+    def _training_identities(self) -> list[str]:
+        raise NotImplementedError
+
+    @property
+    def identities(self) -> list[str]:
+        """Names of the training identities; their order is the order of the table's rows."""
+        return self.state.identities
+
+    def state_dict(self) -> dict:
+        """What a checkpoint keeps so that inference needs no data: identities, their level, the sample rate, a model's needs."""
+        return {
+            **self.state.state_dict,  # what else models put there
+            "identities": self.state.identities,
+            "identity_level": self.state.identity_level,
+            "sample_rate": self.state.sample_rate,
+        }
+
+    def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False):
+        """fairseq's step, timed: the time since the end of the last one is the wait for data, and some logging."""
+        started = time.perf_counter()
+        waited = 0.0 if self._step_ended is None else started - self._step_ended
+        loss, sample_size, logging_output = super().train_step(
+            sample, model, criterion, optimizer, update_num, ignore_grad
+        )
+        self._end_step()
+        logging_output["wait_seconds"] = waited
+        logging_output["step_seconds"] = self._step_ended - started + waited
+        return loss, sample_size, logging_output
+
+    def optimizer_step(self, optimizer, model, update_num) -> None:
+        """fairseq's step; nobody waits for data meanwhile."""
+        super().optimizer_step(optimizer, model, update_num)
+        self._end_step()
+
+    def valid_step(self, sample, model, criterion):
+        """fairseq's step; what validation takes is nobody's waiting for data."""
+        self._step_ended = None
+        return super().valid_step(sample, model, criterion)
+
+    def _end_step(self) -> None:
+        self._step_ended = time.perf_counter()
+
+    def max_positions(self) -> None:
+        """No limit: views have a fixed length."""
+        return None
+
+
+def manifest_path(cfg: MixingConfig, split: str) -> Path:
+    """Where the manifest of a split is."""
+    return Path(cfg.data) / f"{split}.tsv"

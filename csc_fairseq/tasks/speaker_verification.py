@@ -1,0 +1,151 @@
+"""fairseq task `speaker_verification`: labelled recordings in, augmented by keyed mixing; trials of other speakers out."""
+
+import logging
+from collections import Counter
+from dataclasses import dataclass
+
+from fairseq.tasks import register_task
+from omegaconf import MISSING
+
+import csc_fairseq.criterions.speaker  # noqa: F401  registers the criterion, which fairseq does not import from a user directory
+from csc_fairseq.data.manifest import Manifest, read_labels, read_manifest
+from csc_fairseq.data.pool import RecordingPool
+from csc_fairseq.data.speaker_dataset import SpeakerDataset
+from csc_fairseq.errors import InputError
+from csc_fairseq.options import option
+from csc_fairseq.tasks.mixing_config import MixingConfig, mixing_options, noise_bank, reading, rir_bank
+from csc_fairseq.tasks.mixture_task import MixtureTask, manifest_path
+from csc_fairseq.verification.conditions import Condition
+from csc_fairseq.verification.embedding import Material
+from csc_fairseq.verification.trial_dataset import CLEAN, TrialDataset, draw_trials
+from csc_fairseq.verification.trials import MOST_TRIALS
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class SpeakerVerificationConfig(MixingConfig):
+    """Options of `task=speaker_verification`."""
+
+    data: str = option(
+        MISSING, "folder with train.tsv, dev.tsv (wav2vec manifests) and train.spk, dev.spk; dev has other speakers"
+    )
+    views: int = option(1, "V, mixtures per target recording; 2 or more for losses that compare utterances")
+    least_recordings: int = option(1, "speakers with fewer recordings interfere, but are not learnt")
+    distinct_speakers: bool = option(False, "every batch holds dataset.batch_size different speakers")
+    valid_trials: int = option(
+        600, "validation trials, half of them targets; each is judged clean and under another talker"
+    )
+    valid_seconds: float = option(4.0, "validation recordings are cut to so many seconds")
+    valid_sir_db: float = option(0.0, "validation under another talker: signal-to-interference ratio in dB")
+
+
+@register_task("speaker_verification", dataclass=SpeakerVerificationConfig)
+class SpeakerVerificationTask(MixtureTask):
+    """Numbers the training speakers, makes batches of their keyed mixtures, and validates on trials of other speakers."""
+
+    def __init__(self, cfg: SpeakerVerificationConfig) -> None:
+        super().__init__(cfg, "speaker")
+        self._last_mixtures: dict | None = None
+        if cfg.least_recordings < 1:
+            raise InputError(f"task.least_recordings is {cfg.least_recordings}, expected at least 1")
+        if not 2 <= cfg.valid_trials <= MOST_TRIALS:
+            raise InputError(
+                f"task.valid_trials is {cfg.valid_trials}, expected 2 to {MOST_TRIALS}, half of them targets"
+            )
+        if cfg.valid_seconds * cfg.sample_rate < 1:
+            raise InputError(f"task.valid_seconds is {cfg.valid_seconds}, expected a length above 0")
+
+    def _training_identities(self) -> list[str]:
+        manifest = read_manifest(manifest_path(self.cfg, "train"))
+        least = self.cfg.least_recordings
+        names = sorted(name for name, count in Counter(read_labels(manifest, "spk")).items() if count >= least)
+        if len(names) < 2:
+            found = f"only {names[0]!r}" if names else "none"
+            raise InputError(
+                f"{manifest.path}: expected two speakers at least with {least} recordings or more each, found {found}; add "
+                "speakers" + (", or lower task.least_recordings" if least > 1 else "")
+            )
+        return names
+
+    def load_dataset(self, split: str, combine: bool = False, **kwargs) -> None:
+        """Mixtures of split `train`; trials of every other one, whose speakers training must not have."""
+        if split == "train":
+            self.datasets[split] = self._training_set(read_manifest(manifest_path(self.cfg, split)))
+        elif combine:
+            raise InputError("dataset.combine_valid_subsets is true; list the subsets in dataset.valid_subset instead")
+        else:
+            self.datasets[split] = self._trials(self._validation_manifest(split))
+
+    def _training_set(self, manifest: Manifest) -> SpeakerDataset:
+        cfg = self.cfg
+        table = {name: row for row, name in enumerate(self.identities)}
+        pool = RecordingPool(manifest, read_labels(manifest, "spk"), table, *reading(cfg))
+        left_out = int((pool.identities < 0).sum())
+        if left_out:
+            logger.info(
+                f"{manifest.path}: {pool.group_count - len(table)} of {pool.group_count} speakers, with {left_out} of "
+                f"{len(pool)} recordings, are left out as targets, since they have fewer than {cfg.least_recordings}; "
+                "they may interfere"
+            )
+        return SpeakerDataset(
+            pool,
+            mixing_options(cfg),
+            cfg.seed,
+            split_key="train",
+            noise=noise_bank(cfg),
+            rirs=rir_bank(cfg),
+            skip_bad=cfg.skip_bad,
+            distinct_speakers=cfg.distinct_speakers,
+        )
+
+    def _validation_manifest(self, split: str) -> Manifest:
+        path = manifest_path(self.cfg, split)
+        if not path.exists():
+            raise InputError(
+                f"{path}: not found; prepare a split of speakers that training has not (`csc prepare folders --splits`) and "
+                "name it in dataset.valid_subset, or train without validation (dataset.disable_validation=true)"
+            )
+        manifest = read_manifest(path)
+        training = read_manifest(manifest_path(self.cfg, "train"))
+        shared = sorted(set(read_labels(manifest, "spk")) & set(read_labels(training, "spk")))
+        if shared:
+            raise InputError(
+                f"{path}: speaker {shared[0]!r} is in {training.path.name} too ({len(shared)} such speakers), expected "
+                "others; name a split of other speakers in dataset.valid_subset"
+            )
+        return manifest
+
+    def _trials(self, manifest: Manifest) -> TrialDataset:
+        cfg = self.cfg
+        talker = Condition(f"talker {cfg.valid_sir_db:g} dB", talkers=1, sir_db=cfg.valid_sir_db)
+        trials = draw_trials(manifest, cfg.valid_trials, cfg.seed)
+        material = Material(
+            pool=RecordingPool(manifest, read_labels(manifest, "spk"), {}, *reading(cfg)),
+            interferers=trials.interferers,
+            noises={},
+            rirs=None,
+            longest=round(cfg.valid_seconds * cfg.sample_rate),
+            seed=cfg.seed,
+        )
+        return TrialDataset(material, trials, (CLEAN, talker))
+
+    def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False):
+        """The base's. The dummy batch of a rank without data is one of trials after a validation: the last mixtures replace it."""
+        if ignore_grad and self._last_mixtures is not None:
+            sample = self._last_mixtures
+        self._last_mixtures = sample
+        return super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad)
+
+    def get_batch_iterator(self, dataset, *args, **kwargs):
+        """fairseq's, for training sets of a batch for every rank, two where it drops an epoch's last one, full or not."""
+        size, ranks = kwargs.get("max_sentences"), kwargs.get("num_shards", 1)
+        if isinstance(dataset, SpeakerDataset) and size:
+            needed = ranks * (2 if kwargs.get("skip_remainder_batch", False) else 1)
+            batches = dataset.batch_count(size)
+            if batches < needed:
+                raise InputError(
+                    f"{dataset.pool.manifest.path}: its {len(dataset)} target recordings make {batches} batches of {size}, "
+                    f"expected {needed} at least ({ranks} ranks); lower dataset.batch_size or add recordings"
+                )
+        return super().get_batch_iterator(dataset, *args, **kwargs)

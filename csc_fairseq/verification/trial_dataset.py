@@ -1,0 +1,137 @@
+"""Verification trials as batches, for error rates during training: unseen speakers, clean and under other talkers."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from fairseq.data import FairseqDataset
+
+from csc_fairseq.data.manifest import Manifest, label_path, read_labels
+from csc_fairseq.errors import InputError
+from csc_fairseq.verification.conditions import CLEAN_NAME, Condition
+from csc_fairseq.verification.embedding import Material
+from csc_fairseq.verification.trials import TrialList, TrialOptions, build_trials
+
+CLEAN = Condition(CLEAN_NAME)
+LEAST_SPEAKERS = 3  # one is enrolled, another tested, a third talks over the test
+
+
+def draw_trials(manifest: Manifest, count: int, seed: int) -> TrialList:
+    """`count` trials of a labelled manifest at most, half of them targets where there are so many.
+
+    Target trials cross sessions if a .session file says that anybody has several. Keyed by seed (`build_trials`).
+    InputError: fewer than LEAST_SPEAKERS speakers, or no trials of both kinds.
+    """
+    speakers = read_labels(manifest, "spk")
+    found = len(set(speakers))
+    if found < LEAST_SPEAKERS:
+        raise InputError(
+            f"{manifest.path}: has {found} speakers, expected at least {LEAST_SPEAKERS} for trials under another talker; "
+            "add speakers"
+        )
+    sessions = read_labels(manifest, "session") if label_path(manifest, "session").is_file() else None
+    if sessions is not None and len(set(zip(speakers, sessions, strict=True))) == found:
+        sessions = None
+    try:
+        return build_trials(speakers, sessions, options=TrialOptions(sample=count), seed=seed)
+    except InputError as error:
+        raise InputError(f"{manifest.path}: {error}") from error
+
+
+class TrialItem(NamedTuple):
+    """One tested recording under one condition, with its trials.
+
+    index: of the item. condition: index of the condition. waveform: float32 [T], as it is heard under the condition.
+    enrol: int64 [k], enrolment recordings that it is compared with. targets: bool [k], True for the same speaker.
+    """
+
+    index: int
+    condition: int
+    waveform: np.ndarray
+    enrol: np.ndarray
+    targets: np.ndarray
+
+
+class TrialDataset(FairseqDataset):
+    """Items are (test recording, condition); the same trials run through every condition, the same in every epoch.
+
+    A recording's conditions stand side by side, so that they share its enrolments in a batch. Enrolments are clean
+    whatever the condition. Recordings are cut to their first `material.longest` samples.
+    InputError, naming the recording: somebody is to talk over a test recording over which nobody can.
+    """
+
+    def __init__(self, material: Material, trials: TrialList, conditions: Sequence[Condition]) -> None:
+        self.material = material
+        self.conditions = tuple(conditions)
+        order = np.argsort(trials.test, kind="stable")
+        self.tests, first = np.unique(trials.test[order], return_index=True)
+        enrol = np.array([recordings[0] for recordings in trials.models], dtype=np.int64)[trials.enrol]
+        self._enrol = np.split(enrol[order], first[1:])
+        self._targets = np.split(trials.targets[order], first[1:])
+        self.sizes = np.minimum(material.pool.frames[self.tests], material.longest).repeat(len(self.conditions))
+        for condition in self.conditions:
+            for recording in self.tests.tolist():
+                material.plan(condition, recording, "test")
+
+    def __len__(self) -> int:
+        return len(self.tests) * len(self.conditions)
+
+    def __getitem__(self, index: int) -> TrialItem:
+        """RecordingError, naming the file, if it cannot be read or is silent."""
+        place, condition = divmod(int(index), len(self.conditions))
+        mixture = self.material.render(self.conditions[condition], int(self.tests[place]), "test")
+        return TrialItem(int(index), condition, mixture.samples, self._enrol[place], self._targets[place])
+
+    def collater(self, samples: Sequence[TrialItem]) -> dict:
+        """A batch of R items with n trials among them, whose M different enrolments are read here; {} if no items.
+
+        id: long [R]. enrol: source float32 [M, T], zero-padded, padding_mask bool [M, T], True = padding. test: the
+        same, [R, T']. trial_enrol, trial_test: long [n], rows of enrol and test. targets: bool [n]. conditions: long
+        [n], index of the trial's condition. nsentences: n. ntokens: samples without padding, enrolments included.
+        RecordingError, naming the file: an enrolment that cannot be read or is silent.
+        """
+        if not samples:
+            return {}
+        recordings, trial_enrol = np.unique(np.concatenate([item.enrol for item in samples]), return_inverse=True)
+        enrol = [self.material.render(CLEAN, recording, "enrolment").samples for recording in recordings.tolist()]
+        test = [item.waveform for item in samples]
+        trials = torch.tensor([len(item.enrol) for item in samples])
+        return {
+            "id": torch.tensor([item.index for item in samples]),
+            "enrol": _padded(enrol),
+            "test": _padded(test),
+            "trial_enrol": torch.from_numpy(trial_enrol),
+            "trial_test": torch.arange(len(samples)).repeat_interleave(trials),
+            "targets": torch.from_numpy(np.concatenate([item.targets for item in samples])),
+            "conditions": torch.tensor([item.condition for item in samples]).repeat_interleave(trials),
+            "nsentences": int(trials.sum()),
+            "ntokens": sum(len(waveform) for waveform in [*enrol, *test]),
+        }
+
+    def num_tokens(self, index: int) -> int:
+        """Samples of the item's test recording; its enrolments are shared with other items and not counted."""
+        return int(self.sizes[index])
+
+    def num_tokens_vec(self, indices: np.ndarray) -> np.ndarray:
+        """num_tokens of several items; int64 [len(indices)]."""
+        return self.sizes[indices]
+
+    def size(self, index: int) -> int:
+        """Same as num_tokens."""
+        return self.num_tokens(index)
+
+    def ordered_indices(self) -> np.ndarray:
+        """Items as they are, always; int64 [len]."""
+        return np.arange(len(self))
+
+    def filter_indices_by_size(self, indices: np.ndarray, max_sizes: object) -> tuple[np.ndarray, list[int]]:
+        """Keep all: recordings are cut to a length already, and error rates are those of all trials."""
+        return indices, []
+
+
+def _padded(waveforms: Sequence[np.ndarray]) -> dict[str, torch.Tensor]:
+    """Waveforms [T_i] side by side: source float32 [B, T], zero-padded, and padding_mask bool [B, T], True = padding."""
+    lengths = torch.tensor([len(waveform) for waveform in waveforms])
+    source = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(waveform) for waveform in waveforms], batch_first=True)
+    return {"source": source, "padding_mask": torch.arange(source.shape[1]) >= lengths[:, None]}

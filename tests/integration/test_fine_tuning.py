@@ -1,0 +1,155 @@
+"""`fairseq-hydra-train --config-name sv_…`: a pre-trained encoder becomes a verifier that `csc evaluate` takes."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.integration.running import BIN, environment, logged, train
+
+
+@pytest.fixture(scope="module")
+def pretrained(trained, tmp_path_factory) -> Path:
+    """A csc checkpoint in a folder of its own."""
+    return shutil.copy(trained[0] / "checkpoints" / "checkpoint_best.pt", tmp_path_factory.mktemp("pretrained") / "csc.pt")
+
+
+@pytest.fixture(scope="module")
+def tuned(voices, pretrained, tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess]:
+    """Run folder and output of a fine-tuning of 8 updates, with two data workers and checkpoints after 4 and 8."""
+    run = tmp_path_factory.mktemp("tuned")
+    every = ("checkpoint.save_interval_updates=4", "checkpoint.keep_interval_updates=-1", "dataset.num_workers=2")
+    return run, train(voices, run, f"model.pretrained={pretrained}", *every, config="sv_aam")
+
+
+def test_logs_what_was_promised(tuned):
+    run, process = tuned
+    steps = logged(process)
+    assert [int(step["num_updates"]) for step in steps] == list(range(1, 9))
+    assert {"loss", "speaker_loss", "separation_loss", "accuracy", "margin", "data_wait", "gnorm"} <= steps[-1].keys()
+    assert [float(step["margin"]) for step in steps] == [0, 0.05, 0.1, 0.15, 0.2, 0.2, 0.2, 0.2]
+    for validation in logged(process, "test"):
+        rates = [float(validation[f"test_eer_{condition}"]) for condition in ("clean", "talker")]
+        assert all(0 <= rate <= 100 for rate in rates)
+        assert float(validation["test_eer"]) == pytest.approx(sum(rates) / 2, abs=2e-3)
+    best = torch.load(run / "checkpoints" / "checkpoint_best.pt", weights_only=True)
+    lowest = min(float(validation["test_eer"]) for validation in logged(process, "test"))
+    assert best["extra_state"]["best"] == pytest.approx(lowest)
+
+
+def test_the_encoder_rests_first_and_then_learns_more_slowly(tuned, pretrained):
+    """Two updates with the encoder frozen; it moves afterwards, the head from the start."""
+    run, _ = tuned
+    before = torch.load(pretrained, weights_only=True)["model"]
+    after = torch.load(run / "checkpoints" / "checkpoint_last.pt", weights_only=True)["model"]
+    trunk = [name for name in before if name.startswith("encoder.trunk")]
+    moved = [(before[name] - after[name.replace("encoder.", "encoder.network.", 1)]).abs().max() for name in trunk]
+    assert trunk and 0 < max(moved) < 6 * 0.3 * 0.001 * 1.5  # six updates, at the encoder's share of the learning rate
+
+
+def test_evaluation_needs_the_fine_tuned_checkpoint_alone(tuned, voices, tmp_path):
+    """Moved, with its run folder and the pre-trained checkpoint out of reach, and refused where it was trained."""
+    run, _ = tuned
+    checkpoint = torch.load(run / "checkpoints" / "checkpoint_last.pt", weights_only=True)
+    checkpoint["cfg"]["model"]["pretrained"] = "/nowhere/csc.pt"
+    torch.save(checkpoint, tmp_path / "verifier.pt")
+    conditions = tmp_path / "conditions.yaml"
+    conditions.write_text("- {name: clean}\n- {name: talker 0 dB, talkers: 1, sir_db: 0}\n")
+    words = ["csc", "evaluate", "--encoder", "mine=verifier.pt", "--encoder", "mfcc", "--conditions", str(conditions)]
+    quick = ["--replicates", "20", "--seconds", "1", "--out", "out"]
+
+    def evaluate(manifest: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [str(BIN / words[0]), *words[1:], "--manifest", str(voices / manifest), *quick],
+            cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    answer = evaluate("test.tsv")
+    assert answer.returncode == 0, answer.stderr
+    cells = {
+        (cell["encoder"], cell["condition"]): cell
+        for cell in json.loads((tmp_path / "out" / "results.json").read_text())["cells"]
+    }
+    assert cells["mine", "talker 0 dB"]["si_snri"] is not None and cells["mine", "talker 0 dB"]["oracle"] is not None
+    assert cells["mfcc", "talker 0 dB"]["si_snri"] is None
+    refused = evaluate("valid.tsv")
+    assert refused.returncode == 2 and "speakers are those of verifier.pt too" in refused.stderr
+
+
+def test_stop_and_resume_equals_no_stop_bit_for_bit(tuned, voices, pretrained, tmp_path):
+    run, process = tuned
+    resumed = tmp_path / "run" / "checkpoints"
+    resumed.mkdir(parents=True)
+    shutil.copy(run / "checkpoints" / "checkpoint_1_4.pt", resumed / "checkpoint_last.pt")
+    rest = logged(train(voices, tmp_path / "run", f"model.pretrained={pretrained}", config="sv_aam"))
+    for ours, theirs in zip(rest, logged(process)[4:], strict=True):
+        for name in ("loss", "accuracy", "margin", "gnorm", "lr", "num_updates"):
+            assert ours[name] == theirs[name], (name, ours["num_updates"])
+    whole, parts = (
+        torch.load(folder / "checkpoint_last.pt", weights_only=True) for folder in (run / "checkpoints", resumed)
+    )
+    for part in ("model", "criterion"):
+        for name, value in whole[part].items():
+            assert torch.equal(value, parts[part][name]), name
+
+
+@pytest.mark.parametrize("config", ["sv_ge2e", "sv_proto"])
+def test_metric_losses(config, voices, pretrained, tmp_path):
+    process = train(voices, tmp_path / "run", f"model.pretrained={pretrained}", "optimization.max_update=3", config=config)
+    steps = logged(process)
+    assert len(steps) == 3 and float(steps[-1]["scale"]) > 0 and logged(process, "test")
+
+
+def test_x_vector_from_scratch(voices, tmp_path):
+    process = train(voices, tmp_path / "run", "model.xvector_widths=[8,8,8,8,12]", "optimization.max_update=3", config="sv_fbank")
+    assert len(logged(process)) == 3 and logged(process, "test")
+
+
+def one_speaker(data: Path) -> None:
+    (data / "train.spk").write_text("s00\n" * 32)
+
+
+def one_recording_of_somebody(data: Path) -> None:
+    labels = (data / "train.spk").read_text().splitlines()
+    (data / "train.spk").write_text("\n".join(["lonely", *labels[1:]]) + "\n")
+
+
+def trained_on_the_test(data: Path) -> None:
+    (data / "test.spk").write_text((data / "test.spk").read_text().replace("s08", "s01"))
+
+
+def nothing(data: Path) -> None:
+    """The input is good; the option is not."""
+
+
+@pytest.mark.parametrize(
+    ("config", "breakage", "options", "expected"),
+    [
+        ("sv_aam", nothing, ("model.pretrained=gone.pt",), ("gone.pt", "no such file")),
+        ("sv_aam", nothing, ("model.pretrained={other}",), ("architecture 'transformer'", "csc, wav2vec2, hubert")),
+        ("sv_aam", nothing, ("model.pretrained={csc}", "model.frozen=true"), ("model.freeze_updates", "frozen")),
+        ("sv_aam", nothing, ("model.pretrained={csc}", "criterion.loss=softmax"), ("criterion.loss", "'softmax'", "aam")),
+        ("sv_aam", nothing, ("model.pretrained={csc}", "criterion.loss=ge2e"), ("two utterances per speaker", "task.views=2")),
+        ("sv_fbank", one_speaker, (), ("train.tsv", "two speakers", "'s00'")),
+        ("sv_ge2e", one_recording_of_somebody, ("model.pretrained={csc}", "task.least_recordings=1"),
+         ("train.tsv:2", "lonely", "task.least_recordings=2")),
+        ("sv_fbank", trained_on_the_test, (), ("test.tsv", "s01", "dataset.valid_subset")),
+        ("sv_fbank", nothing, ("dataset.valid_subset=dev",), ("dev.tsv", "not found", "dataset.valid_subset")),
+    ],
+)  # fmt: skip
+def test_one_clear_line(voices, pretrained, tmp_path, config, breakage, options, expected):
+    data = tmp_path / "data"
+    data.mkdir()
+    for path in voices.glob("*.*"):
+        shutil.copy(path, data)
+    breakage(data)
+    torch.save({"cfg": {"model": {"_name": "transformer"}}, "model": {}}, tmp_path / "other.pt")
+    places = {"csc": pretrained, "other": tmp_path / "other.pt"}
+    process = train(data, tmp_path / "run", *(option.format(**places) for option in options), config=config)
+    assert process.returncode == 1
+    lines = [line for line in process.stderr.splitlines() if all(word in line for word in expected)]
+    assert lines, process.stderr[-3000:]
+    assert "Traceback" not in process.stderr, process.stderr[-3000:]

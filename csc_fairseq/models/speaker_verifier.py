@@ -133,9 +133,10 @@ class SpeakerVerifier(BaseFairseqModel):
         return self
 
     def set_num_updates(self, num_updates: int) -> None:
-        """Decides whether the encoder is trained yet."""
+        """Decides whether the encoder is trained yet; fairseq calls `train` before it."""
         super().set_num_updates(num_updates)
         self.num_updates = num_updates
+        self.train(self.training)
 
     def max_positions(self) -> None:
         """No limit on length."""

@@ -90,7 +90,7 @@ def test_what_is_trained(pretrained):
     waiting.set_num_updates(9)
     assert gradients(waiting) == head and not waiting.encoder.training
     waiting.set_num_updates(10)
-    assert gradients(waiting) == tuned and waiting.encoder.training
+    assert waiting.encoder.training and gradients(waiting) == tuned
     partly = build(pretrained, freeze_blocks=2)
     still = {id(parameter) for block in partly.encoder.blocks()[:2] for parameter in block.parameters()}
     names = {name for name, parameter in partly.named_parameters() if id(parameter) in still}

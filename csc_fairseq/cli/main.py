@@ -6,6 +6,7 @@ status. Only the verb that is called is imported, and verbs import torch inside 
 
 import argparse
 import importlib
+import logging
 import sys
 from collections.abc import Sequence
 from types import ModuleType
@@ -41,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit status: the verb's own (0 is success), 2 for bad input, 130 when interrupted. Unknown options, --help and
         --version leave through SystemExit, as argparse does.
     """
+    logging.basicConfig(level=logging.WARNING)  # first, since importing fairseq would let everybody's debug lines through
     argv = list(sys.argv[1:] if argv is None else argv)
     verb = argv[0] if argv and argv[0] in VERBS else None
     if verb is None:

@@ -19,8 +19,8 @@ from csc_fairseq.data.manifest import Manifest, label_path, read_labels
 from csc_fairseq.data.transcripts import SUFFIX, from_letters
 from csc_fairseq.errors import InputError
 from csc_fairseq.inference.checkpoint import one_line
+from csc_fairseq.inference.fairseq_files import architecture, read_state
 from csc_fairseq.verification.bootstrap import interval
-from csc_fairseq.verification.encoders.fairseq_files import architecture, read_state
 
 if TYPE_CHECKING:
     from csc_fairseq.models.ctc_probe import CtcProbe

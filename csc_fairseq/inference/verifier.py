@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 
 from csc_fairseq.errors import InputError
+from csc_fairseq.frame_encoders.loading import encoder_from_settings
 from csc_fairseq.inference.checkpoint import read_state
 from csc_fairseq.models.pretrained import SETTINGS
 from csc_fairseq.models.speaker_verifier import SpeakerVerifier, SpeakerVerifierConfig
-from csc_fairseq.modules.frame_encoders.loading import encoder_from_settings
 
 ARCHITECTURE = "speaker_verifier"
 

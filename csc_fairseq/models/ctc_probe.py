@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from csc_fairseq.data.transcripts import SUFFIX, require_transcripts
 from csc_fairseq.errors import InputError
+from csc_fairseq.frame_encoders.protocol import FrameEncoder
 from csc_fairseq.models.pretrained import SETTINGS, encoder_for
-from csc_fairseq.modules.frame_encoders.protocol import FrameEncoder
 from csc_fairseq.modules.verifier_head import LayerWeights
 from csc_fairseq.options import option
 

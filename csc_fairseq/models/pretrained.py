@@ -3,8 +3,8 @@
 from fairseq.tasks import FairseqTask
 
 from csc_fairseq.errors import InputError
-from csc_fairseq.modules.frame_encoders.loading import encoder_from_settings, pretrained_encoder
-from csc_fairseq.modules.frame_encoders.protocol import FrameEncoder
+from csc_fairseq.frame_encoders.loading import encoder_from_settings, pretrained_encoder
+from csc_fairseq.frame_encoders.protocol import FrameEncoder
 
 SETTINGS = "encoder_settings"
 

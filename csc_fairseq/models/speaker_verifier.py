@@ -11,9 +11,9 @@ from fairseq.models import BaseFairseqModel, register_model
 from torch import Tensor, nn
 
 from csc_fairseq.errors import InputError
+from csc_fairseq.frame_encoders.protocol import FrameEncoder
+from csc_fairseq.frame_encoders.xvector import WIDTHS
 from csc_fairseq.models.pretrained import encoder_for
-from csc_fairseq.modules.frame_encoders.protocol import FrameEncoder
-from csc_fairseq.modules.frame_encoders.xvector import WIDTHS
 from csc_fairseq.modules.verifier_head import POOLINGS, FramePooling, LayerWeights
 from csc_fairseq.optimizers.layerwise_adam import set_rate
 from csc_fairseq.options import option

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from csc_fairseq import __version__
+from csc_fairseq.inference.fairseq_files import architecture, read_state
 from csc_fairseq.verification.benchmark_options import BenchmarkOptions
 from csc_fairseq.verification.conditions import Condition
-from csc_fairseq.verification.encoders.fairseq_files import architecture, read_state
 from csc_fairseq.verification.encoders.registry import parse_spec
 from csc_fairseq.verification.ground import Ground
 from csc_fairseq.verification.store import file_digest

@@ -14,10 +14,10 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from csc_fairseq.errors import InputError
+from csc_fairseq.frame_encoders.protocol import EncodedFrames, FrameEncoder
 from csc_fairseq.inference.checkpoint import save_bundle
 from csc_fairseq.inference.speaker_encoder import SpeakerEncoder
 from csc_fairseq.models.ctc_probe import CtcProbe, CtcProbeConfig, loudest_stream
-from csc_fairseq.modules.frame_encoders.protocol import EncodedFrames, FrameEncoder
 from csc_fairseq.modules.separative_encoder import SeparativeEncoder, SeparativeEncoderConfig
 
 HOP = 10

@@ -7,14 +7,11 @@ this shows by how much. It is written out here, since it is short and no results
 import numpy as np
 import scipy.fft
 
+from csc_fairseq.modules.mel import FLOOR, SAMPLE_RATE, mel_filters
 from csc_fairseq.verification.encoders.single import SingleEncoder
 
-SAMPLE_RATE = 16000
 WINDOW, HOP, FFT = 400, 160, 512  # 25 ms, 10 ms
-BANDS = 40
-LOWEST, HIGHEST = 20.0, 7600.0  # Hz
 COEFFICIENTS = 24  # c_1 to c_24: c_0 is the level
-FLOOR = 1e-10  # of band energies, at unit RMS: digital silence has no logarithm
 
 
 def mfcc_encoder(name: str) -> SingleEncoder:
@@ -41,18 +38,5 @@ def mfcc(waveform: np.ndarray) -> np.ndarray:
     samples /= np.sqrt(np.mean(samples**2))
     frames = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[::HOP]
     power = np.abs(scipy.fft.rfft(frames * np.hanning(WINDOW), FFT)) ** 2
-    bands = np.log(np.maximum(power @ mel_filters().T, FLOOR))
+    bands = np.log(np.maximum(power @ mel_filters(SAMPLE_RATE, FFT).T, FLOOR))
     return scipy.fft.dct(bands, norm="ortho")[:, 1 : COEFFICIENTS + 1]
-
-
-def mel_filters(sample_rate: int = SAMPLE_RATE, fft: int = FFT) -> np.ndarray:
-    """Triangles of height 1, equally spaced in mel (2595 log₁₀(1 + f / 700)); float64 [BANDS, fft // 2 + 1].
-
-    At rates other than 16 kHz the highest frequency is the same share of the rate.
-    """
-    highest = HIGHEST * sample_rate / SAMPLE_RATE
-    mels = np.linspace(*(2595 * np.log10(1 + np.array([LOWEST, highest]) / 700)), BANDS + 2)
-    edges = 700 * (10 ** (mels / 2595) - 1)
-    low, centre, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
-    bins = np.arange(fft // 2 + 1) * sample_rate / fft
-    return np.maximum(0, np.minimum((bins - low) / (centre - low), (high - bins) / (high - centre)))

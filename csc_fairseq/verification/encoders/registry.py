@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from csc_fairseq.errors import InputError
+from csc_fairseq.inference.fairseq_files import architecture, read_state
 from csc_fairseq.verification.encoders.csc import trained, untrained
-from csc_fairseq.verification.encoders.fairseq_files import architecture, read_state
 from csc_fairseq.verification.encoders.files import FileEncoder
 from csc_fairseq.verification.encoders.ge2e import ge2e_encoder
 from csc_fairseq.verification.encoders.mfcc import mfcc_encoder

@@ -12,7 +12,8 @@ from fairseq.models.wav2vec.wav2vec2 import Wav2Vec2Config, Wav2Vec2Model
 from fairseq.tasks.hubert_pretraining import HubertPretrainingConfig
 
 from csc_fairseq.errors import InputError
-from csc_fairseq.verification.encoders.wav2vec import equal_batches, shortest_input, wav2vec_encoder
+from csc_fairseq.inference.wav2vec import shortest_input
+from csc_fairseq.verification.encoders.wav2vec import equal_batches, wav2vec_encoder
 
 LAYERS = 3
 SIZES = {

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from csc_fairseq.errors import InputError
-from csc_fairseq.modules.frame_encoders.loading import encoder_from_settings, pretrained_encoder
+from csc_fairseq.frame_encoders.loading import encoder_from_settings, pretrained_encoder
 from tests.verification.encoders.test_wav2vec import make_wav2vec, save_args, save_cfg
 
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from csc_fairseq.errors import InputError
-from csc_fairseq.modules.frame_encoders.loading import encoder_from_settings
-from csc_fairseq.modules.frame_encoders.xvector import LogMel, TimeDelayLayer, XVectorFrames
-from csc_fairseq.verification.encoders.mfcc import mel_filters
+from csc_fairseq.frame_encoders.loading import encoder_from_settings
+from csc_fairseq.frame_encoders.xvector import LogMel, TimeDelayLayer, XVectorFrames
+from csc_fairseq.modules.mel import mel_filters
 
 WIDTHS = (6, 7, 8, 9, 10)
 # Table 1 of the paper: frames that each layer splices, relative to the current one.

@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from csc_fairseq.errors import InputError
+from csc_fairseq.frame_encoders.protocol import EncodedFrames, FrameEncoder
 from csc_fairseq.inference.checkpoint import entry
-from csc_fairseq.modules.frame_encoders.protocol import EncodedFrames, FrameEncoder
+from csc_fairseq.modules.mel import BANDS, FLOOR, mel_filters
 from csc_fairseq.modules.separative_encoder import rms
-from csc_fairseq.verification.encoders.mfcc import BANDS, FLOOR, mel_filters
 
 WINDOW, HOP = 0.025, 0.010  # s
 CONTEXTS = ((5, 1), (3, 2), (3, 3), (1, 1), (1, 1))  # frames that each layer sees, and the step between them
@@ -76,7 +76,7 @@ class XVectorFrames(FrameEncoder):
 class LogMel(nn.Module):
     """Log-mel filterbank energies of the whole frames within a waveform, each band of zero mean over the utterance.
 
-    Bands and floor are those of the MFCCs in verification/encoders/mfcc.py, so the level is not heard. No gradient goes through.
+    Bands and floor are those of the MFCCs (mel.py), so the level is not heard. No gradient goes through.
     """
 
     def __init__(self, sample_rate: int) -> None:

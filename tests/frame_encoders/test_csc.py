@@ -8,10 +8,10 @@ import torch
 
 import csc_fairseq as csc
 from csc_fairseq.errors import InputError
+from csc_fairseq.frame_encoders.csc import CscFrames, pretrained_csc
+from csc_fairseq.frame_encoders.loading import encoder_from_settings, pretrained_encoder
 from csc_fairseq.inference.checkpoint import save_bundle
 from csc_fairseq.inference.speaker_encoder import SpeakerEncoder
-from csc_fairseq.modules.frame_encoders.csc import CscFrames, pretrained_csc
-from csc_fairseq.modules.frame_encoders.loading import encoder_from_settings, pretrained_encoder
 from csc_fairseq.modules.separative_encoder import SeparativeEncoder, SeparativeEncoderConfig
 
 TINY = SeparativeEncoderConfig(

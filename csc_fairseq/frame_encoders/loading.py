@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from csc_fairseq.errors import InputError
+from csc_fairseq.frame_encoders.csc import csc_from_settings, pretrained_csc
+from csc_fairseq.frame_encoders.protocol import FrameEncoder
+from csc_fairseq.frame_encoders.wav2vec import pretrained_wav2vec, wav2vec_from_settings
+from csc_fairseq.frame_encoders.xvector import xvector_from_settings
 from csc_fairseq.inference.checkpoint import entry, listed
-from csc_fairseq.modules.frame_encoders.csc import csc_from_settings, pretrained_csc
-from csc_fairseq.modules.frame_encoders.protocol import FrameEncoder
-from csc_fairseq.modules.frame_encoders.wav2vec import pretrained_wav2vec, wav2vec_from_settings
-from csc_fairseq.modules.frame_encoders.xvector import xvector_from_settings
-from csc_fairseq.verification.encoders.fairseq_files import architecture, read_state
+from csc_fairseq.inference.fairseq_files import architecture, read_state
 
 # By the name under which fairseq registers the architecture.
 PRETRAINED = {"csc": pretrained_csc, "wav2vec2": pretrained_wav2vec, "hubert": pretrained_wav2vec}

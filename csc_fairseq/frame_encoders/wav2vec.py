@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from csc_fairseq.errors import InputError
+from csc_fairseq.frame_encoders.protocol import EncodedFrames, FrameEncoder
 from csc_fairseq.inference.checkpoint import entry, one_line
-from csc_fairseq.modules.frame_encoders.protocol import EncodedFrames, FrameEncoder
-from csc_fairseq.verification.encoders.wav2vec import UNBUILDABLE, load_pretrained, require_plain_layers, shortest_input
+from csc_fairseq.inference.wav2vec import UNBUILDABLE, load_pretrained, require_plain_layers, shortest_input
 
 # Parameters of masked prediction, which nothing else reads. `remove_pretraining_modules` takes out modules alone.
 PRETRAINING_PARAMETERS = ("mask_emb", "label_embs_concat")

@@ -10,8 +10,8 @@ from fairseq.models.wav2vec.wav2vec2 import Wav2Vec2Config, Wav2Vec2Model
 from fairseq.tasks.hubert_pretraining import HubertPretrainingConfig
 
 from csc_fairseq.errors import InputError
-from csc_fairseq.modules.frame_encoders.loading import encoder_from_settings, pretrained_encoder
-from csc_fairseq.modules.frame_encoders.wav2vec import Wav2VecFrames, pretrained_wav2vec, standardised
+from csc_fairseq.frame_encoders.loading import encoder_from_settings, pretrained_encoder
+from csc_fairseq.frame_encoders.wav2vec import Wav2VecFrames, pretrained_wav2vec, standardised
 from tests.verification.encoders.test_wav2vec import LAYERS, SIZES, make_wav2vec, resolved, save_args, save_cfg
 
 TRAINING = {"encoder_layerdrop": 0.9, "feature_grad_mult": 0.1}  # of pre-training; neither holds here

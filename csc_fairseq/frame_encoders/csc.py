@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from csc_fairseq.frame_encoders.protocol import EncodedFrames, FrameEncoder
 from csc_fairseq.inference.checkpoint import entry, load_model, network_config
-from csc_fairseq.modules.frame_encoders.protocol import EncodedFrames, FrameEncoder
 from csc_fairseq.modules.separative_encoder import SeparativeEncoder, SeparativeEncoderConfig
 
 CUES = 2  # channels that `stream_energy` adds to a stream's frames

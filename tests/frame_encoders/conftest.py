@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from csc_fairseq.modules.frame_encoders.loading import encoder_from_settings
-from csc_fairseq.modules.frame_encoders.protocol import EncodedFrames, FrameEncoder
+from csc_fairseq.frame_encoders.loading import encoder_from_settings
+from csc_fairseq.frame_encoders.protocol import EncodedFrames, FrameEncoder
 
 
 @pytest.fixture

@@ -50,6 +50,13 @@ def place(voices: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
+def write_texts(manifests: Path) -> None:
+    """A word for each recording, beside every manifest of speech."""
+    for path in manifests.glob("*.spk"):
+        words = [("one", "two", "three")[number % 3] for number, _ in enumerate(path.read_text().splitlines())]
+        path.with_suffix(".txt").write_text("\n".join(words) + "\n")
+
+
 def run_line(line: str, place: Path) -> str:
     """Runs one command line of a README in `place` and returns what it printed."""
     words = shlex.split(line.replace("/data/", f"{place}/data/"), comments=True)
@@ -94,8 +101,14 @@ def test_python_of_the_readme(trained, voices, tmp_path):
 
 def test_walk_through_of_the_example(place):
     for block in shell_blocks("examples/csc/README.md"):
+        if block[0].startswith("csc prepare transcripts"):
+            write_texts(place / "manifests")
         for line in block:
             run_line(line, place)
+    assert 0 < json.loads((place / "content.json").read_text())["cer"]
+    assert {"csc_tuned", "csc_head", "csc", "wav2vec2_tuned", "wav2vec2_head", "wav2vec2", "xvector", "mfcc"} == {
+        cell["encoder"] for cell in json.loads((place / "comparison" / "evaluation" / "results.json").read_text())["cells"]
+    }
     results = json.loads((place / "evaluation" / "results.json").read_text())
     conditions = {cell["condition"] for cell in results["cells"]}
     assert {"clean", "other noise 0 dB", "rir", "talker 0 dB", "talker + noise + rir"} <= conditions

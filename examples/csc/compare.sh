@@ -20,6 +20,9 @@ if [ $# -ne 2 ]; then
   sed -n '2,/^set/{/^set/!s/^# \{0,1\}//p}' "$0" >&2
   exit 2
 fi
+for given in "${CSC:-}" "${W2V:-}"; do
+  if [ -n "$given" ] && [ ! -f "$given" ]; then echo "compare.sh: $given: no such checkpoint (CSC, W2V)" >&2; exit 2; fi
+done
 data=$(cd "$1" && pwd)
 mkdir -p "$2"
 out=$(cd "$2" && pwd)
@@ -70,7 +73,7 @@ train() {
   echo "$name: training, see $out/$name.log"
   if ! fairseq-hydra-train --config-name "$config" "hydra.run.dir=$out/$name" "$@" >> "$out/$name.log" 2>&1; then
     echo "$name: failed, the end of $out/$name.log is:" >&2
-    tail -n 5 "$out/$name.log" >&2
+    tail -n 5 "$out/$name.log" | cut -c 1-400 >&2
     return 1
   fi
   touch "$out/$name/complete"

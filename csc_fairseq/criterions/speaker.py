@@ -16,8 +16,10 @@ from csc_fairseq.losses.margin import MARGINS, MarginClassifier, margin_at
 from csc_fairseq.losses.metric import METRICS, ScaledCosine, own_speaker_loss
 from csc_fairseq.losses.permutation import best_permutation, reorder, separation_costs
 from csc_fairseq.models.speaker_verifier import VerifierOutput
+from csc_fairseq.modules.loudness import loudest_streams
 from csc_fairseq.options import option
 from csc_fairseq.verification.metrics import eer
+from csc_fairseq.verification.trial_dataset import FEWEST_TRIALS
 
 LOSSES = (*MARGINS, *METRICS)
 CONDITIONS = ("clean", "talker")
@@ -37,7 +39,6 @@ class SpeakerCriterionConfig(FairseqDataclass):
         0.0,
         "nats of the speaker loss that 1 dB of separation is worth, so that a tuned encoder goes on separating; 0 = off",
     )
-    least_trials: int = option(20, "fewest target and fewest non-target trials of a condition for an EER; NaN below")
     embedding_channels: int = option(II("model.embedding_channels"), "E, numbers in an embedding; the model's")
 
 
@@ -63,8 +64,6 @@ class SpeakerCriterion(FairseqCriterion):
             raise InputError(f"criterion.loss is {cfg.loss!r}; choose one of {', '.join(LOSSES)}")
         if cfg.margin_warmup < 0 or cfg.separation_weight < 0:
             raise InputError("criterion: margin_warmup and separation_weight must not be negative")
-        if cfg.least_trials < 1:
-            raise InputError(f"criterion.least_trials is {cfg.least_trials}; an error rate needs at least 1")
         if cfg.loss in METRICS:
             if task.cfg.views < 2:
                 raise InputError(
@@ -79,7 +78,6 @@ class SpeakerCriterion(FairseqCriterion):
         self.kind = cfg.loss
         self.margin_warmup = cfg.margin_warmup
         self.separation_weight = cfg.separation_weight
-        self.least_trials = cfg.least_trials
         self.views = task.cfg.views
         self._loaded_speakers: int | None = None
         if cfg.loss in MARGINS:
@@ -110,6 +108,11 @@ class SpeakerCriterion(FairseqCriterion):
             raise InputError(
                 f"{self.task.cfg.data}/train.tsv: its {len(self.task.identities)} speakers differ from the checkpoint's "
                 f"{self._loaded_speakers}; resume on the manifest it was trained on, or start a new run folder (hydra.run.dir)"
+            )
+        if self.separation_weight and model.frozen:
+            raise InputError(
+                f"criterion.separation_weight is {self.separation_weight:g}, which trains an encoder that model.frozen=true leaves "
+                "as it is; drop one of the two"
             )
         embeddings, separation = self._targets(model(**sample["net_input"]), sample)
         views = len(embeddings)
@@ -174,7 +177,10 @@ class SpeakerCriterion(FairseqCriterion):
         return reorder(output.embeddings, permutation)[rows, sample["target_slots"]], separation
 
     def _score(self, model: nn.Module, sample: dict) -> tuple[Tensor, int, dict]:
-        enrolled = loudest_stream(model(**sample["enrol"]), sample["enrol"]["padding_mask"])
+        enrolments = model(**sample["enrol"])
+        count, device = len(enrolments.embeddings), enrolments.embeddings.device
+        loudest = loudest_streams(enrolments.estimates, count, device)
+        enrolled = enrolments.embeddings[torch.arange(count, device=device), loudest]
         tests = model(**sample["test"]).embeddings
         scores = best_stream_cosines(enrolled[sample["trial_enrol"]], tests[sample["trial_test"]])
         logging = {
@@ -182,7 +188,6 @@ class SpeakerCriterion(FairseqCriterion):
             "targets": sample["targets"],
             # Small, since ranks exchange them within common.all_gather_list_size bytes.
             "conditions": sample["conditions"].to(torch.uint8),
-            "least_trials": self.least_trials,
             "nsentences": sample["nsentences"],
             "ntokens": sample["ntokens"],
             "sample_size": len(scores),
@@ -202,27 +207,15 @@ class SpeakerCriterion(FairseqCriterion):
         return self.training
 
 
-def loudest_stream(output: VerifierOutput, padding: Tensor) -> Tensor:
-    """(M, E) embeddings of the streams with the most energy, as `SpeakerEncoder.embed` chooses; without waveforms, of stream 0.
-
-    Args:
-        output: for M recordings. padding: (M, T) bool, True = padding, which does not count.
-    """
-    if output.estimates is None:
-        return output.embeddings[:, 0]
-    energy = output.estimates.float().masked_fill(padding.unsqueeze(1), 0.0).square().sum(-1)
-    return output.embeddings[torch.arange(len(energy), device=energy.device), energy.argmax(1)]
-
-
 def best_stream_cosines(enrolled: Tensor, tests: Tensor) -> Tensor:
     """(n, E) enrolled voices and (n, C, E) streams of the tests, of unit norm, to (n,) cosines with the most similar stream."""
     return (enrolled.unsqueeze(1) * tests).sum(-1).amax(1)
 
 
-def condition_error_rate(scores: Tensor, targets: Tensor, least: int) -> float:
-    """EER of (n,) scores in %, targets being (n,) bool; NaN with fewer than `least` target or non-target trials."""
+def condition_error_rate(scores: Tensor, targets: Tensor) -> float:
+    """EER of (n,) scores in %, targets being (n,) bool; NaN, as of a single batch, with too few target or non-target trials."""
     accepted, rejected = scores[targets], scores[~targets]
-    if min(len(accepted), len(rejected)) < least:
+    if min(len(accepted), len(rejected)) < FEWEST_TRIALS:
         return float("nan")
     return round(100 * eer(accepted.cpu().numpy(), rejected.cpu().numpy()), 3)
 
@@ -245,14 +238,13 @@ def _log_error_rates(logging_outputs: list[dict]) -> None:
 
     fairseq leaves meters whose names begin with _ out of its logs.
     """
-    least = logging_outputs[0]["least_trials"]
     trials = {key: torch.cat([log[key] for log in logging_outputs]) for key in ("scores", "targets", "conditions")}
     for key, values in trials.items():
         metrics.log_concat_tensor(f"_{key}", values)
 
     def rate(meters: MetersDict, condition: int) -> float:
         chosen = meters["_conditions"].tensor == condition
-        return condition_error_rate(meters["_scores"].tensor[chosen], meters["_targets"].tensor[chosen], least)
+        return condition_error_rate(meters["_scores"].tensor[chosen], meters["_targets"].tensor[chosen])
 
     def mean(meters: MetersDict) -> float:
         rates = [rate(meters, condition) for condition in meters["_conditions"].tensor.unique().tolist()]

@@ -66,8 +66,9 @@ def pretrained_csc(path: str | Path) -> CscFrames:
     model = load_model(path)
     encoder = CscFrames(model.network.config, model.sample_rate)
     weights = model.network.state_dict()
-    kept = {name: weights[name] for name in weights if not name.startswith(CONDITION_MEMORY)}
-    encoder.network.load_state_dict({**encoder.network.state_dict(), **kept})
+    fresh = {name: weight for name, weight in encoder.network.state_dict().items() if name.startswith(CONDITION_MEMORY)}
+    kept = {name: weight for name, weight in weights.items() if not name.startswith(CONDITION_MEMORY)}
+    encoder.network.load_state_dict({**fresh, **kept})
     return encoder
 
 

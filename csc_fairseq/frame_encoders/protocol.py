@@ -15,7 +15,8 @@ class EncodedFrames(NamedTuple):
     embeddings: Tensor | None
     """(B, C, E) the encoder's own embeddings, float32 of unit norm; None if it has none."""
     estimates: Tensor | None
-    """(B, C, T) separated waveforms at the level of the input, row c belonging to stream c; None if it does not separate."""
+    """(B, C, T) separated waveforms at the level of the input, zeros where padded, row c belonging to stream c; None if it does not
+    separate."""
 
 
 class FrameEncoder(nn.Module):

@@ -93,16 +93,17 @@ class LogMel(nn.Module):
 
         L = 1 + (T − window) // hop.
         """
-        lengths = (~padding_mask).sum(1)
-        source = source.float().masked_fill(padding_mask, 0.0)
-        frames = (source / rms(source, lengths).unsqueeze(1)).unfold(1, self.window, self.hop)
-        power = torch.fft.rfft(frames * self.taper.float(), self.fft).abs().square()
-        bands = (power @ self.filters.float()).clamp_min(FLOOR).log()
-        counts = 1 + (lengths - self.window) // self.hop
-        padding = torch.arange(bands.shape[1], device=bands.device) >= counts.unsqueeze(1)
-        valid = (~padding).unsqueeze(-1)
-        mean = (bands * valid).sum(1, keepdim=True) / valid.sum(1, keepdim=True).clamp_min(1)
-        return (bands - mean) * valid, padding
+        with torch.autocast(source.device.type, enabled=False):  # half precision holds neither the powers nor the floor
+            lengths = (~padding_mask).sum(1)
+            source = source.float().masked_fill(padding_mask, 0.0)
+            frames = (source / rms(source, lengths).unsqueeze(1)).unfold(1, self.window, self.hop)
+            power = torch.fft.rfft(frames * self.taper.float(), self.fft).abs().square()
+            bands = (power @ self.filters.float()).clamp_min(FLOOR).log()
+            counts = 1 + (lengths - self.window) // self.hop
+            padding = torch.arange(bands.shape[1], device=bands.device) >= counts.unsqueeze(1)
+            valid = (~padding).unsqueeze(-1)
+            mean = (bands * valid).sum(1, keepdim=True) / valid.sum(1, keepdim=True).clamp_min(1)
+            return (bands - mean) * valid, padding
 
 
 class TimeDelayLayer(nn.Module):

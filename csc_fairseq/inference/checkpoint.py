@@ -110,7 +110,10 @@ def _from_fairseq(state: dict[str, Any], path: str | Path) -> SpeakerEncoder:
     options = _mapping(state["cfg"], "cfg", path).get("model")
     architecture = _mapping(options, "cfg.model", path).get("_name")
     if architecture != "csc":
-        raise InputError(f"{path}: is a checkpoint of architecture {architecture!r}, expected 'csc'")
+        raise InputError(
+            f"{path}: is a checkpoint of architecture {architecture!r}, expected 'csc'"
+            + ("; give it to `csc evaluate --encoder`" if architecture == "speaker_verifier" else "")
+        )
     weights = {
         name.removeprefix(ENCODER_PREFIX): tensor
         for name, tensor in _mapping(state["model"], "model", path).items()

@@ -42,3 +42,15 @@ def architecture(state: dict[str, Any]) -> str | None:
         return "csc"
     options = model_options(state)
     return options.get("_name") or options.get("arch")
+
+
+def speakers_of(path: str | Path) -> set[str] | None:
+    """Speakers that a checkpoint of ours was trained or fine-tuned on, its encoder's pre-training included as far as known.
+
+    None where it does not say, as fairseq's own, and bundles. InputError as for `read_state`.
+    """
+    state = read_state(path)
+    task = state.get("task_state", {}) if architecture(state) in ("csc", "speaker_verifier") else {}
+    if task.get("identity_level") != "speaker":
+        return None
+    return {*task["identities"], *task.get("pretraining_speakers", ())}

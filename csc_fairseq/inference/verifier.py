@@ -7,7 +7,7 @@ import torch
 
 from csc_fairseq.errors import InputError
 from csc_fairseq.frame_encoders.loading import encoder_from_settings
-from csc_fairseq.inference.checkpoint import read_state
+from csc_fairseq.inference.checkpoint import one_line, read_state
 from csc_fairseq.models.pretrained import SETTINGS
 from csc_fairseq.models.speaker_verifier import SpeakerVerifier, SpeakerVerifierConfig
 
@@ -38,8 +38,7 @@ def load_verifier(path: str | Path, device: str | torch.device = "cpu") -> Speak
         model = SpeakerVerifier(config, encoder_from_settings(settings, path))
         model.load_state_dict(weights)
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
         raise InputError(
-            f"{path}: is no complete checkpoint of {ARCHITECTURE} ({reason}); copy it anew, or train it with this version"
+            f"{path}: is no complete checkpoint of {ARCHITECTURE} ({one_line(error)}); copy it anew, or train it with this version"
         ) from error
     return model.eval().to(device)

@@ -11,13 +11,15 @@ import torch
 import torch.nn.functional as F
 from fairseq.data import Dictionary
 from fairseq.dataclass import FairseqDataclass
-from fairseq.models import BaseFairseqModel, register_model
+from fairseq.models import register_model
 from torch import Tensor, nn
 
 from csc_fairseq.data.transcripts import SUFFIX, require_transcripts
 from csc_fairseq.errors import InputError
 from csc_fairseq.frame_encoders.protocol import FrameEncoder
 from csc_fairseq.models.pretrained import SETTINGS, encoder_for
+from csc_fairseq.models.resting_encoder import RestingEncoderModel
+from csc_fairseq.modules.loudness import loudest_streams
 from csc_fairseq.modules.verifier_head import LayerWeights
 from csc_fairseq.options import option
 
@@ -37,7 +39,7 @@ class CtcProbeConfig(FairseqDataclass):
 
 
 @register_model("ctc_probe", dataclass=CtcProbeConfig)
-class CtcProbe(BaseFairseqModel):
+class CtcProbe(RestingEncoderModel):
     """An encoder, learned weights of its layers, and one linear map from frames to the logits of the dictionary.
 
     Of an encoder that separates, each recording's stream with the most energy is read. Frames are normalised to zero mean and
@@ -55,27 +57,15 @@ class CtcProbe(BaseFairseqModel):
     """
 
     def __init__(self, cfg: CtcProbeConfig, encoder: FrameEncoder, symbols: int, blank: int) -> None:
-        super().__init__()
-        if cfg.frozen and cfg.freeze_updates > 0:
-            raise InputError(
-                f"model.freeze_updates is {cfg.freeze_updates}, but model.frozen is true, so the encoder is never trained; "
-                "set frozen=false to tune it after that many updates, or freeze_updates=0"
-            )
-        if cfg.freeze_updates < 0 or not 0 <= cfg.dropout < 1:
-            raise InputError(
-                f"model.freeze_updates is {cfg.freeze_updates} and model.dropout {cfg.dropout}; expected 0 or more updates, and a "
-                "share from 0 to below 1"
-            )
+        super().__init__(encoder, cfg.frozen, cfg.freeze_updates)
+        if not 0 <= cfg.dropout < 1:
+            raise InputError(f"model.dropout is {cfg.dropout}; expected a share from 0 to below 1")
         self.cfg = cfg
-        self.num_updates = 0
         self.blank = blank
-        self.encoder = encoder
-        if cfg.frozen:
-            encoder.requires_grad_(False)
         self.layer_weights = LayerWeights(encoder.layers)
         self.dropout = nn.Dropout(cfg.dropout)
         self.projection = nn.Linear(encoder.channels, symbols)
-        self.train()
+        self.train()  # puts a resting encoder into evaluation mode
 
     @classmethod
     def build_model(cls, cfg: CtcProbeConfig, task: object) -> "CtcProbe":
@@ -101,23 +91,6 @@ class CtcProbe(BaseFairseqModel):
             )
         return cls(cfg, encoder, len(task.target_dictionary), task.target_dictionary.index(task.blank_symbol))
 
-    @property
-    def encoder_rests(self) -> bool:
-        """Whether the encoder is not trained at this update."""
-        return self.cfg.frozen or self.num_updates < self.cfg.freeze_updates
-
-    def train(self, mode: bool = True) -> "CtcProbe":
-        """torch's, but an encoder that rests stays in evaluation mode: no dropout, no statistics that move."""
-        super().train(mode)
-        self.encoder.train(mode and not self.encoder_rests)
-        return self
-
-    def set_num_updates(self, num_updates: int) -> None:
-        """Called by fairseq before every update; thaws the encoder when its time has come."""
-        super().set_num_updates(num_updates)
-        self.num_updates = num_updates
-        self.train(self.training)
-
     def forward(self, source: Tensor, padding_mask: Tensor | None = None) -> dict[str, Tensor | None]:
         """Waveforms to logits, in the form of fairseq's recognisers.
 
@@ -127,9 +100,8 @@ class CtcProbe(BaseFairseqModel):
         Returns:
             {"encoder_out": (L, B, symbols), "padding_mask": (B, L) bool, or None if none was given}.
         """
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.encoder_rests):
-            encoded = self.encoder(source, padding_mask)
-            stream = loudest_stream(encoded.estimates, len(source), source.device)
+        encoded = self.encode(source, padding_mask)
+        stream = loudest_streams(encoded.estimates, len(source), source.device)
         frames = self.layer_weights(encoded.layers)  # (B, C, L, D)
         frames = frames[torch.arange(len(stream), device=stream.device), stream]
         frames = frames.masked_fill(encoded.padding.unsqueeze(-1), 0.0).to(self.projection.weight.dtype)
@@ -154,17 +126,3 @@ class CtcProbe(BaseFairseqModel):
         """(L, B, symbols) float32 probabilities, or their logarithms; see `get_logits`."""
         log_probabilities = self.get_logits(net_output, normalize=True)
         return log_probabilities if log_probs else log_probabilities.exp()
-
-    def max_positions(self) -> None:
-        """No limit on length."""
-        return None
-
-
-def loudest_stream(estimates: Tensor | None, recordings: int, device: torch.device) -> Tensor:
-    """[B] index of each recording's stream with the most energy; stream 0 for encoders that do not separate.
-
-    estimates: (B, C, T), zero where there is padding, or None. recordings: B.
-    """
-    if estimates is None:
-        return torch.zeros(recordings, dtype=torch.long, device=device)
-    return estimates.float().square().sum(-1).argmax(-1)

@@ -5,8 +5,11 @@ from fairseq.tasks import FairseqTask
 from csc_fairseq.errors import InputError
 from csc_fairseq.frame_encoders.loading import encoder_from_settings, pretrained_encoder
 from csc_fairseq.frame_encoders.protocol import FrameEncoder
+from csc_fairseq.inference.fairseq_files import speakers_of
 
 SETTINGS = "encoder_settings"
+HEARD = "pretraining_speakers"
+"""Labels of the speakers of pre-training, as far as its checkpoint tells them: no trials should be about them."""
 
 
 def encoder_for(task: FairseqTask, pretrained: str | None, from_scratch: dict | None = None) -> FrameEncoder:
@@ -34,6 +37,8 @@ def encoder_for(task: FairseqTask, pretrained: str | None, from_scratch: dict | 
         read.append(encoder)
         return settings
 
+    task.state.add_factory(HEARD, lambda: sorted(speakers_of(pretrained) or ()) if pretrained else [])
     task.state.add_factory(SETTINGS, settings_of_pretrained)
+    getattr(task.state, HEARD)
     settings = getattr(task.state, SETTINGS)  # calls the factory unless the state was restored
     return read[0] if read else encoder_from_settings(settings)

@@ -4,16 +4,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import List, NamedTuple, Optional  # noqa: UP035  in dataclasses only: fairseq's parser does not read newer forms
 
-import torch
 import torch.nn.functional as F
 from fairseq.dataclass import FairseqDataclass
-from fairseq.models import BaseFairseqModel, register_model
+from fairseq.models import register_model
 from torch import Tensor, nn
 
 from csc_fairseq.errors import InputError
 from csc_fairseq.frame_encoders.protocol import FrameEncoder
 from csc_fairseq.frame_encoders.xvector import WIDTHS
 from csc_fairseq.models.pretrained import encoder_for
+from csc_fairseq.models.resting_encoder import RestingEncoderModel
 from csc_fairseq.modules.verifier_head import POOLINGS, FramePooling, LayerWeights
 from csc_fairseq.optimizers.layerwise_adam import set_rate
 from csc_fairseq.options import option
@@ -55,18 +55,16 @@ class VerifierOutput(NamedTuple):
 
 
 @register_model("speaker_verifier", dataclass=SpeakerVerifierConfig)
-class SpeakerVerifier(BaseFairseqModel):
+class SpeakerVerifier(RestingEncoderModel):
     """Encoder, weighted sum of its layers, pooling, layer norm, linear map; the same head for every encoder (our choice).
 
     InputError for options that contradict each other or the encoder.
     """
 
     def __init__(self, cfg: SpeakerVerifierConfig, encoder: FrameEncoder) -> None:
-        super().__init__()
         check_options(cfg, encoder)
+        super().__init__(encoder, cfg.frozen, cfg.freeze_updates, cfg.freeze_blocks)
         self.cfg = cfg
-        self.num_updates = 0
-        self.encoder = encoder
         if cfg.pooling == OWN:
             self.layer_weights = self.pooling = None
             channels = encoder.embedding_channels
@@ -76,7 +74,7 @@ class SpeakerVerifier(BaseFairseqModel):
             channels = self.pooling.out_channels
         self.norm = nn.LayerNorm(channels)
         self.projection = nn.Linear(channels, cfg.embedding_channels)
-        self._prepare_encoder()
+        self._set_rates()
 
     @classmethod
     def build_model(cls, cfg: SpeakerVerifierConfig, task: object) -> "SpeakerVerifier":
@@ -104,19 +102,13 @@ class SpeakerVerifier(BaseFairseqModel):
         """C, talkers told apart."""
         return self.encoder.streams
 
-    @property
-    def tuning(self) -> bool:
-        """Whether the encoder is trained at this update."""
-        return not self.cfg.frozen and self.num_updates >= self.cfg.freeze_updates
-
     def forward(self, source: Tensor, padding_mask: Tensor | None = None) -> VerifierOutput:
         """Embeds recordings.
 
         Args:
             source: (B, T) waveforms. padding_mask: (B, T) bool, True = padding; None: none.
         """
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.tuning):
-            encoded = self.encoder(source, padding_mask)
+        encoded = self.encode(source, padding_mask)
         if self.pooling is None:
             vectors = encoded.embeddings
         else:
@@ -124,32 +116,11 @@ class SpeakerVerifier(BaseFairseqModel):
         vectors = self.projection(self.norm(vectors.to(self.projection.weight.dtype)))
         return VerifierOutput(F.normalize(vectors.float(), dim=-1), encoded.estimates)
 
-    def train(self, mode: bool = True) -> "SpeakerVerifier":
-        """What is left as it is also behaves as in evaluation: no dropout, no statistics that move."""
-        super().train(mode)
-        self.encoder.train(mode and self.tuning)
-        for block in self.encoder.blocks()[: self.cfg.freeze_blocks]:
-            block.eval()
-        return self
-
-    def set_num_updates(self, num_updates: int) -> None:
-        """Decides whether the encoder is trained yet; fairseq calls `train` before it."""
-        super().set_num_updates(num_updates)
-        self.num_updates = num_updates
-        self.train(self.training)
-
-    def max_positions(self) -> None:
-        """No limit on length."""
-        return None
-
-    def _prepare_encoder(self) -> None:
-        """Freezes what is to stay, and gives every parameter its rate for `layerwise_adam`."""
-        blocks = self.encoder.blocks()
-        for depth, block in enumerate(reversed(blocks)):
+    def _set_rates(self) -> None:
+        """Gives every parameter its rate for `layerwise_adam`."""
+        for depth, block in enumerate(reversed(self.encoder.blocks())):
             set_rate(block.parameters(), self.cfg.encoder_rate * self.cfg.block_rate_decay**depth)
         set_rate(self._head_parameters(), 1.0)
-        for block in blocks if self.cfg.frozen else blocks[: self.cfg.freeze_blocks]:
-            block.requires_grad_(False)
 
     def _head_parameters(self) -> Iterator[nn.Parameter]:
         return (parameter for name, parameter in self.named_parameters() if not name.startswith("encoder."))
@@ -157,16 +128,18 @@ class SpeakerVerifier(BaseFairseqModel):
 
 def check_options(cfg: SpeakerVerifierConfig, encoder: FrameEncoder) -> None:
     """InputError for options that contradict each other or the encoder."""
-    if cfg.frozen:
-        if cfg.pretrained is None:
-            raise InputError("model.frozen=true would keep random weights; give model.pretrained, or set model.frozen=false")
-        trained = {"freeze_updates": 0, "freeze_blocks": 0, "encoder_rate": 1.0, "block_rate_decay": 1.0}
-        for name, off in trained.items():
-            if getattr(cfg, name) != off:
-                raise InputError(
-                    f"model.{name} is {getattr(cfg, name)}, which trains an encoder that model.frozen=true leaves as it is; "
-                    f"drop one of the two"
-                )
+    untrained = {"freeze_updates": 0, "freeze_blocks": 0, "encoder_rate": 1.0, "block_rate_decay": 1.0}
+    for name, off in untrained.items():
+        if cfg.frozen and getattr(cfg, name) != off:
+            raise InputError(
+                f"model.{name} is {getattr(cfg, name)}, which trains an encoder that model.frozen=true leaves as it is; "
+                "drop one of the two"
+            )
+    for name in ("frozen", "freeze_updates", "freeze_blocks"):
+        if cfg.pretrained is None and getattr(cfg, name):
+            raise InputError(
+                f"model.{name}={str(getattr(cfg, name)).lower()} would keep random weights; give model.pretrained, or drop it"
+            )
     if cfg.pooling not in (*POOLINGS, OWN):
         raise InputError(f"model.pooling is {cfg.pooling!r}; choose one of {', '.join((*POOLINGS, OWN))}")
     if cfg.pooling == OWN and encoder.embedding_channels is None:
@@ -174,9 +147,6 @@ def check_options(cfg: SpeakerVerifierConfig, encoder: FrameEncoder) -> None:
             f"model.pooling={OWN} needs an encoder with embeddings of its own, and {cfg.pretrained or 'an x-vector'} "
             f"has none; choose one of {', '.join(POOLINGS)}"
         )
-    blocks = len(encoder.blocks())
-    if not 0 <= cfg.freeze_blocks <= blocks:
-        raise InputError(f"model.freeze_blocks is {cfg.freeze_blocks}; the encoder has {blocks} blocks")
     for name in ("encoder_rate", "block_rate_decay"):
         if not 0 < getattr(cfg, name) <= 1:
             raise InputError(f"model.{name} is {getattr(cfg, name)}; expected above 0 and at most 1, or model.frozen=true")

@@ -8,13 +8,14 @@ import numpy as np
 from csc_fairseq.data.audio import probe
 from csc_fairseq.data.manifest import Manifest, read_labels, read_manifest
 from csc_fairseq.errors import InputError
+from csc_fairseq.inference.fairseq_files import speakers_of
 from csc_fairseq.verification.benchmark_options import BenchmarkOptions
 from csc_fairseq.verification.conditions import NOISES, Condition
 from csc_fairseq.verification.encoders.files import FileEncoder
 from csc_fairseq.verification.encoders.protocol import Encoder
 from csc_fairseq.verification.encoders.registry import parse_spec
 from csc_fairseq.verification.ground import Ground
-from csc_fairseq.verification.provenance import checkpoint_of, speakers_of
+from csc_fairseq.verification.provenance import checkpoint_of
 from csc_fairseq.verification.store import slug
 
 SHORTEST_SECONDS = 0.1

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from csc_fairseq import __version__
-from csc_fairseq.inference.fairseq_files import architecture, read_state
+from csc_fairseq.inference.fairseq_files import architecture, read_state, speakers_of
 from csc_fairseq.verification.benchmark_options import BenchmarkOptions
 from csc_fairseq.verification.conditions import Condition
 from csc_fairseq.verification.encoders.registry import parse_spec
@@ -19,13 +19,6 @@ def checkpoint_of(text: str) -> Path | None:
     """The checkpoint that an encoder is made of, if it is one."""
     path = Path(parse_spec(text).target)
     return path if path.is_file() and path.suffix != ".npz" else None
-
-
-def speakers_of(path: Path) -> set[str] | None:
-    """Speakers that a checkpoint was trained, or fine-tuned, on; None where it does not say, as fairseq's own, and bundles."""
-    state = read_state(path)
-    task = state.get("task_state", {}) if architecture(state) in ("csc", "speaker_verifier") else {}
-    return set(task["identities"]) if task.get("identity_level") == "speaker" else None
 
 
 def settings_of(options: BenchmarkOptions, test: Ground, conditions: Sequence[Condition]) -> dict[str, object]:

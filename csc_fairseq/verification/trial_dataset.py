@@ -14,6 +14,7 @@ from csc_fairseq.verification.embedding import Material
 from csc_fairseq.verification.trials import TrialList, TrialOptions, build_trials
 
 CLEAN = Condition(CLEAN_NAME)
+FEWEST_TRIALS = 20  # targets, and as many non-targets, for an error rate
 LEAST_SPEAKERS = 3  # one is enrolled, another tested, a third talks over the test
 
 
@@ -21,7 +22,7 @@ def draw_trials(manifest: Manifest, count: int, seed: int) -> TrialList:
     """`count` trials of a labelled manifest at most, half of them targets where there are so many.
 
     Target trials cross sessions if a .session file says that anybody has several. Keyed by seed (`build_trials`).
-    InputError: fewer than LEAST_SPEAKERS speakers, or no trials of both kinds.
+    InputError: fewer than LEAST_SPEAKERS speakers, or than FEWEST_TRIALS trials of either kind.
     """
     speakers = read_labels(manifest, "spk")
     found = len(set(speakers))
@@ -34,9 +35,16 @@ def draw_trials(manifest: Manifest, count: int, seed: int) -> TrialList:
     if sessions is not None and len(set(zip(speakers, sessions, strict=True))) == found:
         sessions = None
     try:
-        return build_trials(speakers, sessions, options=TrialOptions(sample=count), seed=seed)
+        trials = build_trials(speakers, sessions, options=TrialOptions(sample=count), seed=seed)
     except InputError as error:
         raise InputError(f"{manifest.path}: {error}") from error
+    targets = int(trials.targets.sum())
+    if min(targets, len(trials.targets) - targets) < FEWEST_TRIALS:
+        raise InputError(
+            f"{manifest.path}: makes {targets} target and {len(trials.targets) - targets} non-target trials, expected "
+            f"{FEWEST_TRIALS} of each for an error rate; add recordings, or raise task.valid_trials ({count})"
+        )
+    return trials
 
 
 class TrialItem(NamedTuple):

@@ -18,7 +18,6 @@ from csc_fairseq.criterions.speaker import (
     SpeakerCriterionConfig,
     best_stream_cosines,
     condition_error_rate,
-    loudest_stream,
 )
 from csc_fairseq.errors import InputError
 from csc_fairseq.losses.margin import margin_softmax_loss, speaker_cosines
@@ -40,6 +39,7 @@ class Played(nn.Module):
         self.features = nn.Parameter(embeddings.clone())
         self.estimates = None if estimates is None else nn.Parameter(estimates.clone())
         self.num_updates = updates
+        self.frozen = False
 
     def forward(self, source: torch.Tensor, padding_mask: torch.Tensor | None = None) -> VerifierOutput:
         return VerifierOutput(F.normalize(self.features, dim=-1), self.estimates)
@@ -182,13 +182,16 @@ def test_separation_adds_to_the_loss_and_reaches_the_waveforms_only_where_it_is_
 
 
 def test_a_frozen_encoder_trains_the_head():
-    """Its waveforms come without gradients, also where separation is weighed (it may be frozen for some updates only)."""
+    """Its waveforms come without gradients, also where separation is weighed, if it rests for some updates only."""
     sample = batch()
     model = Played(noise(6, 2, CHANNELS), separated(sample))
     model.estimates.requires_grad_(False)
     for weight in (0.0, 0.25):
         build(separation_weight=weight)(model, sample)[0].backward()
     assert model.features.grad.any() and model.estimates.grad is None
+    model.frozen = True
+    with pytest.raises(InputError, match="separation_weight is 0.25, which trains an encoder that model.frozen=true"):
+        build(separation_weight=0.25)(model, sample)
 
 
 def test_what_ranks_log_is_alike_also_for_a_dummy_batch():
@@ -246,22 +249,13 @@ def test_validation_scores_the_loudest_stream_of_the_enrolment_against_the_best_
     assert not criterion.logging_outputs_can_be_summed() and criterion.train().logging_outputs_can_be_summed()
 
 
-def test_padding_does_not_make_a_stream_loud():
-    estimates = torch.tensor([[[1.0, 1.0, 0.0], [0.5, 0.5, 9.0]]])
-    output = VerifierOutput(torch.eye(2).unsqueeze(0), estimates)
-    padding = torch.tensor([[False, False, True]])
-    assert loudest_stream(output, padding).tolist() == [[1.0, 0.0]]
-    assert loudest_stream(output, torch.zeros_like(padding)).tolist() == [[0.0, 1.0]]
-    assert loudest_stream(output._replace(estimates=None), padding).tolist() == [[1.0, 0.0]]
-
-
 def test_best_stream_is_the_largest_cosine():
     enrolled, tests = F.normalize(noise(7, 5), dim=-1), F.normalize(noise(7, 3, 5, seed=1), dim=-1)
     expected = torch.stack([torch.stack([enrolled[i] @ tests[i, c] for c in range(3)]).max() for i in range(7)])
     torch.testing.assert_close(best_stream_cosines(enrolled, tests), expected)
 
 
-def logs(trials: int, seed: int, conditions: list[int], least: int = 20) -> dict:
+def logs(trials: int, seed: int, conditions: list[int]) -> dict:
     """One batch's output: targets score 1 higher on average in condition 0, 0.5 in condition 1."""
     targets = torch.arange(trials) % 2 == 0
     numbers = torch.tensor(conditions).repeat_interleave(2).repeat(trials)[:trials]
@@ -270,7 +264,6 @@ def logs(trials: int, seed: int, conditions: list[int], least: int = 20) -> dict
         "scores": scores,
         "targets": targets,
         "conditions": numbers.to(torch.uint8),
-        "least_trials": least,
         "nsentences": trials,
         "ntokens": 10 * trials,
         "sample_size": trials,
@@ -310,7 +303,7 @@ def test_error_rates_are_those_of_all_trials_of_all_batches_and_ranks():
 def test_too_few_trials_give_no_rate():
     assert math.isnan(reduced([[logs(60, 0, [0, 1])]])["eer_clean"])
     assert not math.isnan(reduced([[logs(80, 0, [0, 1])]])["eer"])
-    lopsided = condition_error_rate(torch.rand(100), torch.arange(100) < 19, least=20)
+    lopsided = condition_error_rate(torch.rand(100), torch.arange(100) < 19)
     assert math.isnan(lopsided)
 
 
@@ -359,7 +352,6 @@ def test_state_survives_and_centres_of_other_speakers_are_refused():
         ("aam", 1, {"margin": 11.5}, "radians"),
         ("aam", 1, {"margin_warmup": -1}, "must not be negative"),
         ("aam", 1, {"separation_weight": -0.1}, "must not be negative"),
-        ("aam", 1, {"least_trials": 0}, "least_trials is 0"),
         ("aam", 1, {"identities": ["alone"]}, "found 1 training speaker"),
     ],
 )

@@ -122,3 +122,14 @@ def test_every_parameter_learns(encoder, padded):
 def test_wrong_widths(widths):
     with pytest.raises(InputError, match="widths of the x-vector network are .*expected 5"):
         encoder_from_settings({"kind": "xvector", "sample_rate": 16000, "widths": widths})
+
+
+def test_half_precision_leaves_the_filterbank_alone():
+    """Powers exceed what it holds, and silence falls below."""
+    source = torch.cat([torch.zeros(1, 8000), torch.randn(1, 8000)], dim=1)
+    mask = torch.zeros_like(source, dtype=torch.bool)
+    filterbank = LogMel(16000)
+    expected, _ = filterbank(source, mask)
+    with torch.autocast("cpu", torch.float16):
+        found, _ = filterbank(source, mask)
+    assert torch.equal(found, expected) and torch.isfinite(found).all()

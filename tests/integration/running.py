@@ -17,7 +17,7 @@ QUICK = (
 QUICK_TUNING = (
     "task.view_seconds=0.5", "task.valid_seconds=0.5", "task.valid_trials=40", "dataset.valid_subset=test", "dataset.batch_size=4",
     "dataset.num_workers=0", "common.log_interval=1", "model.embedding_channels=12", "model.freeze_updates=2",
-    "criterion.margin_warmup=4", "criterion.least_trials=5", "lr_scheduler.warmup_updates=2", "optimization.max_update=8",
+    "criterion.margin_warmup=4", "lr_scheduler.warmup_updates=2", "optimization.max_update=8",
 )  # fmt: skip
 
 

@@ -103,29 +103,40 @@ def test_metric_losses(config, voices, pretrained, tmp_path):
     assert len(steps) == 3 and float(steps[-1]["scale"]) > 0 and logged(process, "test")
 
 
-def test_x_vector_from_scratch_and_two_ranks(voices, tmp_path):
-    """Losses of two ranks with 4 items each are those of one rank that gathers two batches of 4, and so are the error rates.
+def test_x_vector_from_scratch(voices, tmp_path):
+    process = train(voices, tmp_path / "run", "model.xvector_widths=[8,8,8,8,12]", "optimization.max_update=3", config="sv_fbank")
+    assert len(logged(process)) == 3 and logged(process, "test")
 
-    The 32 recordings give the ranks an odd number of validation batches, and a validation in the middle of an epoch.
+
+def test_two_ranks_equal_one_rank_at_the_same_global_batch(voices, pretrained, tmp_path):
+    """Losses, error rates and weights of two ranks with 4 items each, and of one rank that gathers two batches of 4.
+
+    The encoder rests for two of five updates, and a validation falls between them.
     """
     options = (
-        "model.xvector_widths=[8,8,8,8,12]", "checkpoint.save_interval_updates=2", "optimization.max_update=4", "criterion.loss=am",
+        f"model.pretrained={pretrained}", "optimization.max_update=5", "dataset.batch_size_valid=6", "optimizer.weight_decay=0.1",
     )  # fmt: skip
-    # The encoder stays as good as it is, since moments of batch norm, which belong to a rank, are no part of this.
-    frozen = ("model.encoder_rate=1e-9", "dataset.batch_size_valid=6")
-    (one,), alone = run_ranks(voices, tmp_path / "one", 1, *options, *frozen, "optimization.update_freq=[2]", config="sv_fbank")
-    two, together = run_ranks(voices, tmp_path / "two", 2, *options, *frozen, config="sv_fbank")
+    (one,), alone = run_ranks(voices, tmp_path / "one", 1, *options, "optimization.update_freq=[2]", config="sv_aam")
+    two, together = run_ranks(voices, tmp_path / "two", 2, *options, config="sv_aam")
     for name, value in two[0]["model"].items():
-        if "running" not in name:
-            assert torch.equal(value, two[1]["model"][name]), f"{name} differs between the ranks"
-    assert len(one["losses"]) == len(two[0]["losses"]) == 4
+        assert torch.equal(value, two[1]["model"][name]), f"{name} differs between the ranks"
+    assert len(one["losses"]) == len(two[0]["losses"]) == 5
     for ours, theirs in zip(one["losses"], two[0]["losses"], strict=True):
         assert theirs["loss"] == pytest.approx(ours["loss"], rel=1e-4)
+    before = torch.load(pretrained, weights_only=True)["model"]
+    for name, value in one["model"].items():
+        if name == "pooling.attention.score.2.bias":
+            continue  # softmax does not hear it: its gradient is rounding, which Adam makes a step of
+        found = two[0]["model"][name]
+        torch.testing.assert_close(found, value, atol=5e-5, rtol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
+    weight = "trunk.0.local.lstm.weight_hh_l0"
+    moved = before[f"encoder.{weight}"] - one["model"][f"encoder.network.{weight}"]
+    assert moved.abs().max() > 5e-4  # ten times what may differ
 
     def rates(output: str) -> list[str]:
         return [json.loads(line[line.index("{") :])["test_eer"] for line in output.splitlines() if "[test][INFO]" in line]
 
-    assert len(rates(alone)) >= 2 and rates(alone)[0] == rates(together)[0]
+    assert rates(alone) == rates(together) != []
 
 
 def one_speaker(data: Path) -> None:

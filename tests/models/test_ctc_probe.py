@@ -17,7 +17,7 @@ from csc_fairseq.errors import InputError
 from csc_fairseq.frame_encoders.protocol import EncodedFrames, FrameEncoder
 from csc_fairseq.inference.checkpoint import save_bundle
 from csc_fairseq.inference.speaker_encoder import SpeakerEncoder
-from csc_fairseq.models.ctc_probe import CtcProbe, CtcProbeConfig, loudest_stream
+from csc_fairseq.models.ctc_probe import CtcProbe, CtcProbeConfig
 from csc_fairseq.modules.separative_encoder import SeparativeEncoder, SeparativeEncoderConfig
 
 HOP = 10
@@ -34,6 +34,9 @@ class Halves(FrameEncoder):
         self.lower, self.upper = nn.Linear(HOP, 4), nn.Linear(4, 4)
         self.dropout = nn.Dropout(0.5)
         self.separates = separates
+
+    def blocks(self):
+        return [self.lower, self.upper]
 
     def forward(self, source, padding_mask=None):
         if padding_mask is None:
@@ -59,12 +62,6 @@ def batch():
     padding = torch.zeros_like(source, dtype=torch.bool)
     padding[1, 8 * HOP :] = True
     return source, padding
-
-
-def test_loudest_stream():
-    estimates = torch.tensor([[[1.0, 1.0], [0.0, -3.0]], [[2.0, 2.0], [-1.0, 1.0]]])
-    assert loudest_stream(estimates, 2, estimates.device).tolist() == [1, 0]
-    assert loudest_stream(None, 3, estimates.device).tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize("separates", [True, False])
@@ -204,9 +201,9 @@ def test_dropout_is_for_training(batch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"freeze_updates": 5}, "model.freeze_updates is 5, but model.frozen is true"),
-        ({"frozen": False, "freeze_updates": -1}, "expected 0 or more updates"),
-        ({"dropout": 1.0}, "model.dropout 1.0; expected"),
+        ({"freeze_updates": 5}, "model.freeze_updates is 5, which trains an encoder that model.frozen=true"),
+        ({"frozen": False, "freeze_updates": -1}, "model.freeze_updates is -1; expected 0 or more"),
+        ({"dropout": 1.0}, "model.dropout is 1.0; expected"),
     ],
 )
 def test_contradictions(options, message):

@@ -87,8 +87,11 @@ def test_what_is_trained(pretrained):
     assert len(head) == 2 + 2 + 4 and len(tuned) > len(head)
     assert gradients(build(pretrained, frozen=True)) == head
     waiting = build(pretrained, freeze_updates=10)
+    assert all(parameter.requires_grad for parameter in waiting.parameters())  # as the optimizer will ask
     waiting.set_num_updates(9)
     assert gradients(waiting) == head and not waiting.encoder.training
+    # All-reduce gives zeros to what asks for gradients, and Adam would count those as steps.
+    assert not any(parameter.requires_grad for parameter in waiting.encoder.parameters())
     waiting.set_num_updates(10)
     assert waiting.encoder.training and gradients(waiting) == tuned
     partly = build(pretrained, freeze_blocks=2)
@@ -159,8 +162,9 @@ def test_contradictions_are_refused(pretrained, options, message):
 
 
 def test_encoders_that_do_not_fit_are_refused(pretrained, tmp_path):
-    with pytest.raises(InputError, match="random weights; give model.pretrained"):
-        build(frozen=True)
+    for name, value in (("frozen", True), ("freeze_updates", 3), ("freeze_blocks", 1)):
+        with pytest.raises(InputError, match=f"model.{name}={str(value).lower()} would keep random weights; give model.pretrained"):
+            build(**{name: value})
     with pytest.raises(InputError, match="own needs an encoder with embeddings of its own, and an x-vector has none"):
         build(pooling="own")
     with pytest.raises(InputError, match="separates 2 talkers, task.sources is 3; set task.sources=2"):

@@ -16,7 +16,7 @@ from csc_fairseq.verification.trial_dataset import TrialDataset
 
 
 def build(folder, **options):
-    config = SpeakerVerificationConfig(data=str(folder), view_seconds=0.5, valid_trials=24, valid_seconds=1.0)
+    config = SpeakerVerificationConfig(data=str(folder), view_seconds=0.5, valid_trials=40, valid_seconds=1.0)
     return SpeakerVerificationTask(replace(config, **options))
 
 
@@ -85,8 +85,8 @@ def test_validation_has_trials_of_unseen_speakers_in_two_conditions(voices):
     batches = list(batch_iterator(task, "test", 6).next_epoch_itr(shuffle=False))
     targets = np.concatenate([batch["targets"].numpy() for batch in batches])
     conditions = np.concatenate([batch["conditions"].numpy() for batch in batches])
-    assert len(targets) == 48 and np.bincount(conditions).tolist() == [24, 24]
-    assert targets[conditions == 0].sum() == targets[conditions == 1].sum() == 12
+    assert len(targets) == 80 and np.bincount(conditions).tolist() == [40, 40]
+    assert targets[conditions == 0].sum() == targets[conditions == 1].sum() == 20
     assert max(batch["test"]["source"].shape[1] for batch in batches) == 16000
     quiet = build(voices, valid_sir_db=40.0)
     quiet.load_dataset("test")

@@ -183,7 +183,9 @@ def test_what_is_refused(manifest, tmp_path):
         draw_trials(labelled([f"s{i % 2}" for i in range(20)]), 60, 0)
     with pytest.raises(InputError, match="dev.tsv: has no target trial"):
         draw_trials(labelled([f"s{i}" for i in range(20)]), 60, 0)
-    trials = draw_trials(labelled([f"s{i // 4}" for i in range(20)]), 60, 0)
+    with pytest.raises(InputError, match="dev.tsv: makes 15 target and 15 non-target trials, expected 20 of each"):
+        draw_trials(labelled([f"s{i // 4}" for i in range(20)]), 30, 0)
+    trials = draw_trials(manifest, 60, 0)
     nobody = replace(trials, interferers=np.full((20, 2), -1))
     with pytest.raises(InputError, match="0 speakers can interfere"):
         TrialDataset(material_of(manifest, nobody), nobody, (CLEAN, TALKER))

@@ -1,6 +1,8 @@
 """Which architecture a checkpoint holds, ours or fairseq's, found without fairseq and without running its code."""
 
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,24 @@ class _Unread:
 PLAIN_CLASSES = (Namespace, (_Unread, "fairseq.data.dictionary.Dictionary"))
 
 
+@contextmanager
+def allowing(*classes: type | tuple[type, str]) -> Iterator[None]:
+    """Within it PyTorch reads these classes from checkpoints, too; afterwards those that it read before.
+
+    PyTorch's own `safe_globals` would also take away, at its end, what others had allowed.
+    """
+    before = torch.serialization.get_safe_globals()
+    torch.serialization.add_safe_globals(list(classes))
+    try:
+        yield
+    finally:
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(before)
+
+
 def read_state(path: str | Path) -> dict[str, Any]:
     """The dictionary of a checkpoint; what is no plain data stays unread. InputError if that cannot be had."""
-    with torch.serialization.safe_globals(list(PLAIN_CLASSES)):
+    with allowing(*PLAIN_CLASSES):
         return checkpoint.read_state(path)
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from csc_fairseq.errors import InputError
 from csc_fairseq.inference.checkpoint import one_line
-from csc_fairseq.inference.fairseq_files import architecture, model_options, read_state
+from csc_fairseq.inference.fairseq_files import allowing, architecture, model_options, read_state
 
 # What building a model from damaged options raises; fairseq has no exception of its own for it.
 UNBUILDABLE = (RuntimeError, LookupError, TypeError, ValueError, AssertionError, SyntaxError)
@@ -49,7 +49,7 @@ def load_pretrained(path: str | Path) -> Pretrained:
 
     torch.set_flush_denormal(True)  # silent stretches otherwise slow CPUs down severalfold
     try:
-        with torch.serialization.safe_globals([Namespace, Dictionary]), warnings.catch_warnings():
+        with allowing(Namespace, Dictionary), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # fairseq calls an older Hydra, and PyTorch's former weight norm
             models, options, task = checkpoint_utils.load_model_ensemble_and_task([str(path)])
         complete = merge_with_parent(MODEL_DATACLASS_REGISTRY[name](), options.model, remove_missing=True)

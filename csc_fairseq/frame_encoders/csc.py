@@ -20,7 +20,7 @@ class CscFrames(FrameEncoder):
 
     The two further channels are `stream_energy`'s: the share of a frame's energy that the stream owns, and how loud the stream
     is there; so any pooling can see who is heard. Embeddings are the queries. The condition memory is left out: it holds
-    pre-training's talkers, and the queries do not depend on it (csc.md 3).
+    pre-training's talkers, and the queries do not depend on it.
 
     Which loss reaches which weights: the masks, hence the separation blocks and the decoder, learn from the estimates alone, and
     the head's pooling and projection from the embeddings alone.

@@ -22,9 +22,9 @@ class SpeakerEncoder:
     an InputError unless `resample=True`; so are stereo, empty, NaN and too short input (less than one window of the
     encoder).
 
-    **Embeddings are the queries q, not the attended vectors s** that the condition memory adds in training (csc.md
-    3): q depends on the recording alone, while s depends on which embeddings the memory happens to hold; and where
-    memory keys are chosen by the label, as they cannot be at test time, s may have learnt to rely on them.
+    **Embeddings are the queries q, not the attended vectors s** that the condition memory adds in training: q depends
+    on the recording alone, while s depends on which embeddings the memory happens to hold; and where memory keys are
+    chosen by the label, as they cannot be at test time, s may have learnt to rely on them.
 
     Recordings are batched by length, and padding changes no result (to 1e-4). Recordings over 12 s are processed in
     overlapping chunks, see inference/separator.py; stream c of `separate` is row c of `embed_sources`.

@@ -1,4 +1,4 @@
-"""The contrastive separative loss: identify the global speaker vector among all of them (csc.md 2).
+"""The contrastive separative loss: identify the global speaker vector among all of them.
 
 [Paper: a probabilistic contrastive loss that maximises mutual information with a global speaker vector, free from negative
 sampling. Our choice: its form.] The partition function runs over all N identities, so nothing is sampled.

@@ -1,4 +1,4 @@
-"""Utterance-level permutation-invariant training (uPIT): which output belongs to which source (csc.md 2)."""
+"""Utterance-level permutation-invariant training (uPIT, arXiv 1703.06284): which output belongs to which source."""
 
 from itertools import permutations
 

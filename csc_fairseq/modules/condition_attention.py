@@ -1,4 +1,4 @@
-"""Cross-attention from the query to speaker representations of other conditions (csc.md 1.6 and 3).
+"""Cross-attention from the query to speaker representations of other conditions.
 
 The abstract's claim is that attending to representations under various interfering conditions gathers what matters; which
 representations those are it leaves open. `MemoryBank` is our default reading, `other_views_mask` the other one.

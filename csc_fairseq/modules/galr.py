@@ -1,4 +1,4 @@
-"""Globally attentive, locally recurrent block (GALR, arXiv 2101.05014; csc.md 1.3).
+"""Globally attentive, locally recurrent block (GALR, arXiv 2101.05014).
 
 Our differences from the published block: pre-normalisation per frame, so that padding enters no statistic, and parameter-free
 sinusoidal positions over the segments.

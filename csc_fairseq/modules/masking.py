@@ -1,4 +1,4 @@
-"""Separation head: one non-negative mask per source on the waveform encoder's frames (csc.md 1.4)."""
+"""Separation head: one non-negative mask per source on the waveform encoder's frames (our choice)."""
 
 from torch import Tensor, nn
 

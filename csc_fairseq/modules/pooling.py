@@ -1,4 +1,4 @@
-"""Speaker head: C streams of frame features, pooled over time into one query per talker (csc.md 1.5)."""
+"""Speaker head: C streams of frame features, pooled over time into one query per talker (our choice: attentive statistics)."""
 
 import torch
 import torch.nn.functional as F

@@ -1,4 +1,4 @@
-"""Half-overlapping segments of a frame sequence, and their exact inverse (csc.md 1.2)."""
+"""Half-overlapping segments of a frame sequence, and their exact inverse (as GALR has them, arXiv 2101.05014)."""
 
 import torch
 import torch.nn.functional as F

@@ -1,4 +1,4 @@
-"""The multi-task separative encoder: one trunk, a separation head and a speaker head, and the condition memory (csc.md 1)."""
+"""The multi-task separative encoder: one trunk, a separation head and a speaker head, and the condition memory."""
 
 from dataclasses import dataclass
 from typing import NamedTuple

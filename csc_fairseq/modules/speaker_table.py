@@ -1,4 +1,4 @@
-"""The global speaker vectors: one learnable unit vector per training identity (csc.md 1.7; a table is our choice)."""
+"""The global speaker vectors: one learnable unit vector per training identity (paper: global vectors; ours: a table)."""
 
 import torch
 import torch.nn.functional as F

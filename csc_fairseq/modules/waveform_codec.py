@@ -1,4 +1,4 @@
-"""Learned waveform encoder and decoder (csc.md 1.1, our choice: the free filterbank of time-domain separation)."""
+"""Learned waveform encoder and decoder (our choice: the free filterbank of time-domain separation)."""
 
 import torch
 import torch.nn.functional as F

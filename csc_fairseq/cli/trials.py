@@ -82,12 +82,14 @@ def run(arguments: argparse.Namespace) -> int:
     import numpy as np
 
     from csc_fairseq.data.manifest import label_path, read_labels, read_manifest
+    from csc_fairseq.verification.trial_checks import require_distinct
     from csc_fairseq.verification.trial_file import enrolments_path, write_trials
     from csc_fairseq.verification.trials import build_trials, usable_recordings
 
     options = _options(arguments)
     manifest = read_manifest(arguments.manifest)
     speakers = read_labels(manifest, "spk")
+    require_distinct(manifest)
     sessions = read_labels(manifest, "session") if label_path(manifest, "session").is_file() else None
     attributes = _attributes(arguments, options, manifest, speakers)
     try:

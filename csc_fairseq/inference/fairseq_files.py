@@ -70,4 +70,12 @@ def speakers_of(path: str | Path) -> set[str] | None:
     task = state.get("task_state", {}) if architecture(state) in ("csc", "speaker_verifier") else {}
     if task.get("identity_level") != "speaker":
         return None
-    return {*task["identities"], *task.get("pretraining_speakers", ())}
+    return {*task["identities"], *(task.get("pretraining_speakers") or ())}
+
+
+def hides_speakers(path: str | Path) -> bool:
+    """Whether a checkpoint was, or may have been, trained on speakers that `speakers_of` does not name."""
+    if speakers_of(path) is None:
+        return True
+    state = read_state(path)
+    return architecture(state) == "speaker_verifier" and state["task_state"].get("pretraining_speakers") is None

@@ -3,11 +3,11 @@
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
-from csc_fairseq import __version__
 from csc_fairseq.data.manifest import Manifest, read_labels, read_manifest
 from csc_fairseq.errors import InputError
 from csc_fairseq.verification.benchmark_options import BenchmarkOptions
@@ -17,15 +17,17 @@ from csc_fairseq.verification.condition_plans import check_banks
 from csc_fairseq.verification.conditions import STANDARD, Condition, read_conditions
 from csc_fairseq.verification.encoders.csc import CONFIGURATIONS
 from csc_fairseq.verification.encoders.files import FileEncoder
+from csc_fairseq.verification.encoders.ge2e import PACKAGE as GE2E_PACKAGE
 from csc_fairseq.verification.encoders.protocol import Encoder
 from csc_fairseq.verification.encoders.registry import UNTRAINED, make_encoder, parse_spec
 from csc_fairseq.verification.evaluation import Scores, embed_speakers, score_encoder
-from csc_fairseq.verification.ground import Ground, all_pairs, without_trials
+from csc_fairseq.verification.ground import Ground, all_pairs, development_trials, without_trials
 from csc_fairseq.verification.normalisation import Cohort
 from csc_fairseq.verification.preflight import (
     check_options,
     refuse_shared_speakers,
     require_cohort,
+    require_embeddings,
     require_interferers,
     require_rate,
 )
@@ -33,9 +35,11 @@ from csc_fairseq.verification.provenance import facts_of, settings_of
 from csc_fairseq.verification.report import Report, write_report
 from csc_fairseq.verification.runner import EmbeddingRunner, Workers
 from csc_fairseq.verification.speaker_attributes import read_speaker_attributes, require_columns
-from csc_fairseq.verification.store import EmbeddingStore, digest, file_digest, slug
-from csc_fairseq.verification.trial_file import read_trials, write_trials
+from csc_fairseq.verification.store import EmbeddingStore, code_digest, digest, file_digest, slug
+from csc_fairseq.verification.trial_file import enrolments_path, read_trials, write_trials
 from csc_fairseq.verification.trials import TrialList
+
+LIST = "trials.txt"
 
 
 def run_benchmark(options: BenchmarkOptions, progress: bool = False) -> Report:
@@ -60,7 +64,7 @@ def run_benchmark(options: BenchmarkOptions, progress: bool = False) -> Report:
     dev = cohort = None
     if options.dev is not None:
         recordings = read_manifest(options.dev)
-        own = Trialled(all_pairs(recordings, options.seed), np.array(read_labels(recordings, "spk")), {})
+        own = Trialled(development_trials(recordings, options.seed), np.array(read_labels(recordings, "spk")), {})
         dev = ground(recordings, own)
     if options.cohort is not None:
         recordings = read_manifest(options.cohort)
@@ -70,13 +74,15 @@ def run_benchmark(options: BenchmarkOptions, progress: bool = False) -> Report:
     for tested in (test, dev):
         if tested is not None:
             require_interferers(conditions, tested)
+    grounds = [heard for heard in (test, dev, cohort) if heard is not None]
     for encoder in encoders:
-        require_rate(encoder, [heard.manifest for heard in (test, dev, cohort) if heard is not None])
+        require_rate(encoder, [heard.manifest for heard in grounds])
+        require_embeddings(encoder, conditions, grounds)
     if cohort is not None:
         require_cohort(options, cohort)
     root = EmbeddingStore(options.out)
-    if options.trials is None or test.trialled.trials.dropped:
-        write_trials(options.out / "trials.txt", test.trialled.trials, manifest)
+    _leave_trials(options, test.trialled.trials, manifest)
+    _remove_scores(options)
     scores: dict[str, dict[str, np.ndarray]] = {}
     cells: list[Cell] = []
     drawn: dict[str, dict[str, np.ndarray]] = {}
@@ -127,10 +133,6 @@ class _EncoderRun:
         """Scores by condition; name: of the folder where embeddings are kept."""
         # Embeddings from a file are those of clean recordings.
         possible = [one for one in self.conditions if not (isinstance(self.encoder, FileEncoder) and one.degraded)]
-        if not possible:
-            raise InputError(
-                f"encoder {self.encoder.name}: holds embeddings of clean recordings, but no condition is clean; add one"
-            )
         with self._runner(ground, name) as runner:
             return score_encoder(runner, ground.trialled.trials, possible, cohort)
 
@@ -156,13 +158,15 @@ class _EncoderRun:
         return EmbeddingStore(self.options.out / "embeddings" / folder / name)
 
     def _key(self, ground: Ground) -> list[object]:
-        """All that an embedding depends on besides the condition: weights and code of the encoder by their file."""
+        """All that an embedding depends on besides the condition: weights and code of the encoder by their file, or package."""
         target = parse_spec(self.text).target
         module = sys.modules.get(target.partition(":")[0])  # of somebody's function, imported by now
         if target.startswith(UNTRAINED):
             target = str(CONFIGURATIONS / f"{target.removeprefix(UNTRAINED)}.yaml")
         path = Path(getattr(module, "__file__", None) or target)
-        return [__version__, self.text, file_digest(path) if path.is_file() else None, *ground.key()]
+        package = version(GE2E_PACKAGE) if target == "ge2e" else None
+        own = file_digest(path) if path.is_file() else package
+        return [code_digest(), self.text, own, self.options.device, *ground.key()]
 
 
 def _under(condition: str, scores: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -198,6 +202,30 @@ def _trials(options: BenchmarkOptions, manifest: Manifest) -> TrialList:
     if options.enrolments is not None:
         raise InputError(f"--enrolments {options.enrolments}: belongs to a list of trials; give it with --trials")
     return all_pairs(manifest, options.seed)
+
+
+def _leave_trials(options: BenchmarkOptions, trials: TrialList, manifest: Manifest) -> None:
+    """The list in `out` if no file holds just these trials; none of an earlier time, which scores would be read with."""
+    path = options.out / LIST
+    given = options.trials is not None and path.exists() and path.samefile(options.trials)
+    if given and trials.dropped:
+        raise InputError(
+            f"{path}: {trials.dropped} of its trials are left out, whose enrolled speaker interferes, and the list of the "
+            "others would take its place; move it elsewhere"
+        )
+    if options.trials is None or trials.dropped:
+        write_trials(path, trials, manifest)
+    elif not given:
+        for file in (path, enrolments_path(path)):
+            file.unlink(missing_ok=True)
+
+
+def _remove_scores(options: BenchmarkOptions) -> None:
+    """Those of encoders that are not asked for any more."""
+    kept = {slug(parse_spec(text).name) for text in options.encoders}
+    for file in (options.out / "scores").glob("*/*.npy"):
+        if file.parent.name not in kept:
+            file.unlink()
 
 
 def _attributes(options: BenchmarkOptions, manifest: Manifest, speakers: Sequence[str]) -> dict[str, np.ndarray]:

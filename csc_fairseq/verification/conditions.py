@@ -35,7 +35,7 @@ class Condition:
     over each of them (dB). noise: "stationary" or "other". snr_db: test speaker over the noise (dB). rir: every talker
     is heard through a room response. overlap: share of the test recording that each interferer may fill, at its start
     or end. mixed_enrolment: the enrolment goes through the same, with crops, noises and rooms of its own; else it is
-    clean. Kinds and levels are those of the project's evaluation, the rest is our choice.
+    clean. All of it is our choice.
     """
 
     name: str

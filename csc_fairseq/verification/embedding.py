@@ -73,7 +73,10 @@ class Embedded:
 
     @classmethod
     def join(cls, parts: Sequence["Embedded"]) -> "Embedded":
-        """Portions in their order."""
+        """Portions in their order. InputError if an encoder gave some of them other numbers of streams or channels."""
+        shapes = sorted({part.streams.shape[1:] for part in parts})
+        if len(shapes) > 1:
+            raise InputError(f"gave embeddings of {' and '.join(f'{c} × {e}' for c, e in shapes)} (C × E), expected one shape")
         return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
 
@@ -103,19 +106,27 @@ def embed(encoder: Encoder, material: Material, task: Task) -> Embedded:
         names = [material.pool.manifest.names[recording] for recording in task.recordings]
         return unjudged(encoder.recordings(names)[:, None])
     mixtures = [material.render(task.condition, recording, task.side) for recording in task.recordings]
-    waveforms = [mixture.samples for mixture in mixtures]
     try:
-        if task.side == "enrolment":
-            return unjudged(encoder.enrol(waveforms)[:, None])
-        found = encoder.test(waveforms)
+        return _embed(encoder, mixtures, task.side, material.pool.sample_rate)
     except InputError as error:  # encoders know no files
-        places = f"{material.pool.place(task.recordings[0])} and the {len(waveforms) - 1} after it"
-        raise InputError(f"{error}; recordings of {places}, {task.condition.name}") from error
+        for recording, mixture in zip(task.recordings, mixtures, strict=True):
+            try:
+                _embed(encoder, [mixture], task.side, material.pool.sample_rate)
+            except InputError as one:
+                raise InputError(f"{material.pool.place(recording)}, {task.condition.name}: {one}") from error
+        raise
+
+
+def _embed(encoder: Encoder, mixtures: Sequence[Mixture], side: str, sample_rate: int) -> Embedded:
+    waveforms = [mixture.samples for mixture in mixtures]
+    if side == "enrolment":
+        return unjudged(encoder.enrol(waveforms)[:, None])
+    found = encoder.test(waveforms)
     embedded = unjudged(found.streams)
     if found.estimates is not None:
         for i, (mixture, estimates) in enumerate(zip(mixtures, found.estimates, strict=True)):
             if mixture.present.sum() > 1:
-                judged = judge(estimates, mixture, material.pool.sample_rate)
+                judged = judge(estimates, mixture, sample_rate)
                 embedded.assignment[i, : len(judged.streams)] = judged.streams
                 embedded.si_snri[i], embedded.sdri[i] = judged.si_snri, judged.sdri
     return embedded

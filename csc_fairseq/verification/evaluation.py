@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from csc_fairseq.errors import InputError
 from csc_fairseq.verification.conditions import Condition
 from csc_fairseq.verification.embedding import Embedded
 from csc_fairseq.verification.normalisation import Cohort, normalised_scores
@@ -65,6 +66,11 @@ def score_encoder(
     for condition in conditions:
         voice = voices(condition) if condition.mixed_enrolment else clean
         found = scattered(runner.embedded(condition, "test", tests), tests, len(groups))
+        if found.streams.shape[-1] != voice.shape[-1]:
+            raise InputError(
+                f"encoder {runner.encoder.name}: its enrolments have {voice.shape[-1]} channels, its test recordings "
+                f"{found.streams.shape[-1]}; expected the same space"
+            )
         judged = np.isfinite(found.si_snri)
         separated = judged.any()
         scores = Scores(

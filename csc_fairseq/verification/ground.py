@@ -7,13 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from csc_fairseq.data.augment import NoiseBank, RirBank
-from csc_fairseq.data.manifest import Manifest, label_path, read_labels
+from csc_fairseq.data.manifest import Manifest, read_labels
 from csc_fairseq.data.pool import RecordingPool
 from csc_fairseq.errors import InputError
 from csc_fairseq.verification.cells import Trialled
 from csc_fairseq.verification.embedding import Material
-from csc_fairseq.verification.store import file_digest
-from csc_fairseq.verification.trials import MOST_INTERFERERS, TrialList, build_trials
+from csc_fairseq.verification.store import file_digest, stamp_digest
+from csc_fairseq.verification.trial_checks import read_sessions, require_distinct
+from csc_fairseq.verification.trials import MOST_INTERFERERS, TrialList, TrialOptions, build_trials
+
+DEVELOPMENT_TRIALS = 200_000  # under every condition; two parameters are fitted to their scores
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,14 @@ class Ground:
         trials = self.trialled.trials
         return int((trials.interferers[trials.test] >= 0).sum(axis=1).min(initial=MOST_INTERFERERS))
 
+    def compared(self) -> list[int]:
+        """Recordings that some trial enrols or tests; all of them where there are no trials."""
+        trials = self.trialled.trials
+        if not len(trials.enrol):
+            return list(range(len(self.manifest)))
+        enrolled = {recording for model in trials.models for recording in model}
+        return sorted(enrolled | set(trials.test.tolist()))
+
     def material(self, sample_rate: int) -> Material:
         """What conditions are rendered from, at an encoder's rate in Hz."""
         return Material(
@@ -49,22 +60,36 @@ class Ground:
         )
 
     def key(self) -> list[object]:
-        """All that embeddings depend on besides encoder and condition, manifests by their content."""
+        """All that embeddings depend on besides encoder and condition: manifests by their content, recordings by their stamps."""
         return [
-            file_digest(self.manifest.path),
-            {kind: file_digest(recordings.path) for kind, recordings in sorted(self.noises.items())},
-            file_digest(self.rir.path) if self.rir else None,
+            _digest(self.manifest),
+            {kind: _digest(recordings) for kind, recordings in sorted(self.noises.items())},
+            _digest(self.rir) if self.rir else None,
             hashlib.blake2b(self.trialled.trials.interferers.tobytes(), digest_size=16).hexdigest(),
             self.seconds,
             self.seed,
         ]
 
 
+def _digest(recordings: Manifest) -> list[str]:
+    files = (recordings.file(index) for index in range(len(recordings)))
+    return [file_digest(recordings.path), stamp_digest(files)]
+
+
 def all_pairs(manifest: Manifest, seed: int) -> TrialList:
     """All pairs of a labelled manifest's recordings, targets across sessions if there are any. InputError for none."""
-    sessions = read_labels(manifest, "session") if label_path(manifest, "session").is_file() else None
+    return _labelled_trials(manifest, seed, TrialOptions())
+
+
+def development_trials(manifest: Manifest, seed: int) -> TrialList:
+    """All pairs, or a keyed choice of as many as calibration needs."""
+    return _labelled_trials(manifest, seed, TrialOptions(sample=DEVELOPMENT_TRIALS))
+
+
+def _labelled_trials(manifest: Manifest, seed: int, options: TrialOptions) -> TrialList:
+    require_distinct(manifest)
     try:
-        return build_trials(read_labels(manifest, "spk"), sessions, seed=seed)
+        return build_trials(read_labels(manifest, "spk"), read_sessions(manifest), options=options, seed=seed)
     except InputError as error:
         raise InputError(f"{manifest.path}: {error}") from error
 

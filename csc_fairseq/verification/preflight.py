@@ -1,6 +1,6 @@
 """What makes a benchmark impossible or its figures worthless, found before hours of work."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -50,26 +50,30 @@ def check_options(options: BenchmarkOptions) -> None:
 
 def refuse_shared_speakers(options: BenchmarkOptions, speakers: Sequence[str]) -> None:
     """Test speakers are nobody else's: not of the training, by its manifest and by what checkpoints of csc say of it,
-    not of the cohort, not of the development; and neither are development speakers of the training."""
-    if options.force:
-        return
+    not of the cohort, not of the development; and neither are development speakers of the training.
+
+    `force` lifts what is said of the training alone: the other files are the caller's own choice.
+    """
 
     def of(path: Path) -> set[str]:
         return set(read_labels(read_manifest(path), "spk"))
 
-    trained = {options.train: of(options.train)} if options.train else {}
-    trained |= {path: speakers_of(path) or set() for path in map(checkpoint_of, options.encoders) if path is not None}
-    dev, cohort = ({path: of(path)} if path else {} for path in (options.dev, options.cohort))
-    pairs = [(options.manifest, set(speakers), {**trained, **dev, **cohort})]
-    pairs += [(path, own, trained) for path, own in dev.items()]
-    for manifest, own, others in pairs:
+    def refuse(manifest: Path, own: set[str], others: Mapping[Path, set[str]], remedy: str) -> None:
         for path, names in others.items():
             if shared := sorted(names & own):
                 raise InputError(
                     f"{manifest}: {len(shared)} of its {len(own)} speakers are those of {path} too ({shared[0]}, …); "
-                    "figures of speakers that were trained, calibrated or normalised on say nothing: choose others, or "
-                    "--force"
+                    f"figures of speakers that were trained, calibrated or normalised on say nothing: choose others{remedy}"
                 )
+
+    dev, cohort = ({path: of(path)} if path else {} for path in (options.dev, options.cohort))
+    refuse(options.manifest, set(speakers), {**dev, **cohort}, "")
+    if options.force:
+        return
+    trained = {options.train: of(options.train)} if options.train else {}
+    trained |= {path: speakers_of(path) or set() for path in map(checkpoint_of, options.encoders) if path is not None}
+    for manifest, own in {options.manifest: set(speakers), **dev}.items():
+        refuse(manifest, own, trained, ", or --force")
 
 
 def require_interferers(conditions: Sequence[Condition], ground: Ground) -> None:
@@ -81,6 +85,16 @@ def require_interferers(conditions: Sequence[Condition], ground: Ground) -> None
                 f"{ground.manifest.path}: at most {available} speakers can interfere with some of its recordings, condition "
                 f"{condition.name!r} takes {condition.talkers}; add speakers, or leave the condition out (--conditions)"
             )
+
+
+def require_embeddings(encoder: Encoder, conditions: Sequence[Condition], grounds: Sequence[Ground]) -> None:
+    """Embeddings from a file are there for all that is compared, and there is a condition that they can stand for."""
+    if not isinstance(encoder, FileEncoder):
+        return
+    if all(condition.degraded for condition in conditions):
+        raise InputError(f"encoder {encoder.name}: holds embeddings of clean recordings, but no condition is clean; add one")
+    for ground in grounds:
+        encoder.recordings([ground.manifest.names[recording] for recording in ground.compared()])
 
 
 def require_rate(encoder: Encoder, manifests: Sequence[Manifest]) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from csc_fairseq import __version__
-from csc_fairseq.inference.fairseq_files import architecture, read_state, speakers_of
+from csc_fairseq.inference.fairseq_files import architecture, hides_speakers, read_state
 from csc_fairseq.verification.benchmark_options import BenchmarkOptions
 from csc_fairseq.verification.conditions import Condition
-from csc_fairseq.verification.encoders.registry import parse_spec
+from csc_fairseq.verification.encoders.registry import is_untrained, parse_spec
 from csc_fairseq.verification.ground import Ground
 from csc_fairseq.verification.store import file_digest
 
@@ -22,16 +22,21 @@ def checkpoint_of(text: str) -> Path | None:
 
 
 def settings_of(options: BenchmarkOptions, test: Ground, conditions: Sequence[Condition]) -> dict[str, object]:
-    """For programs: values that JSON holds, and digests of the files that matter most."""
+    """For programs: values that JSON holds, and digests of the files that were read.
+
+    Without the number of processes, which changes nothing.
+    """
     settings = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()}
     settings["noises"] = {kind: str(path) for kind, path in (options.noises or {}).items()}
+    del settings["jobs"]
     trials = test.trialled.trials
+    lists = (options.manifest, options.trials, options.enrolments, *(options.noises or {}).values(), options.rir)
     return {
         "settings": settings,
         "conditions": [asdict(condition) for condition in conditions],
         "digests": {
             str(path): file_digest(path)
-            for path in (options.manifest, *map(checkpoint_of, options.encoders))
+            for path in (*lists, options.dev, options.cohort, *map(checkpoint_of, options.encoders))
             if path is not None
         },
         "version": __version__,
@@ -71,12 +76,16 @@ def _training_fact(options: BenchmarkOptions) -> str:
         return "NOT CHECKED (--force): encoders may know the test speakers"
     if options.train:
         return f"none of those of {options.train}"
-    unknown = [
-        parse_spec(text).name
-        for text in options.encoders
-        if (path := checkpoint_of(text)) and speakers_of(path) is None
-    ]
+    unknown = [parse_spec(text).name for text in options.encoders if _hides_its_speakers(text)]
     return "none in the test" + (f", as far as known: {', '.join(unknown)} do not tell theirs" if unknown else "")
+
+
+def _hides_its_speakers(text: str) -> bool:
+    """Whether an encoder was, or may have been, trained on speakers that nothing tells."""
+    path = checkpoint_of(text)
+    if path is not None:
+        return hides_speakers(path)
+    return not is_untrained(text)
 
 
 def description(text: str) -> str:
@@ -89,7 +98,12 @@ def description(text: str) -> str:
     task = state.get("task_state") or {}
     if "identity_level" in task:
         facts.append(f"{len(task['identities'])} identities of level {task['identity_level']}")
+    elif state.get("identity_level"):  # of a bundle
+        facts.append(f"identities of level {state['identity_level']}")
     history = state.get("optimizer_history")
     if history:
         facts.append(f"{history[-1]['num_updates']} updates")
+    seconds = (state.get("extra_state") or {}).get("previous_training_time")
+    if seconds:
+        facts.append(f"{seconds / 60:.0f} minutes of training")
     return ", ".join(facts)

@@ -87,6 +87,8 @@ def write_report(folder: Path, report: Report) -> Path:
     facts = "".join(f"- {name}: {text}\n" for name, text in report.facts.items())
     tables = report.tables()
     _write(folder / "results.md", "\n".join([f"# {report.title}\n\n{facts}", *(t.markdown() for t in tables)]).encode())
+    for name in ("det.png", "levels.png", *(path.name for path in folder.glob("scores_*.png"))):
+        (folder / name).unlink(missing_ok=True)  # of an earlier time, with other conditions
     figures = report.figures()
     for name, (image, _) in figures.items():
         _write(folder / f"{name.replace(' ', '_')}.png", image)

@@ -75,7 +75,11 @@ class EmbeddingRunner:
             tasks = portions(condition, side, recordings)
             title = f"{self.encoder.name}, {condition.name}, {side}"
             hidden = None if self._progress else True  # None: where standard error is no terminal
-            found = Embedded.join(list(tqdm(self._run(tasks), title, len(tasks), leave=False, disable=hidden)))
+            parts = list(tqdm(self._run(tasks), title, len(tasks), leave=False, disable=hidden))
+            try:
+                found = Embedded.join(parts)
+            except InputError as error:
+                raise InputError(f"encoder {self.encoder.name}: {error}") from error
             if self._store:
                 self._store.save(name, key, found)
         return found

@@ -4,11 +4,14 @@ import hashlib
 import json
 import os
 import zipfile
+from collections.abc import Iterable
 from dataclasses import asdict, fields
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+import csc_fairseq
 from csc_fairseq.errors import InputError
 from csc_fairseq.files import replacing
 from csc_fairseq.verification.embedding import Embedded
@@ -25,6 +28,26 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
+@cache
+def code_digest() -> str:
+    """The same for all code of this package, whatever its version says."""
+    folder = Path(csc_fairseq.__file__).parent
+    return digest([[str(path.relative_to(folder)), file_digest(path)] for path in sorted(folder.rglob("*.py"))])
+
+
+def stamp_digest(paths: Iterable[Path]) -> str:
+    """The same for files by size and time of change, without reading them; a file that is missing counts, too."""
+    stamps = []
+    for path in paths:
+        try:
+            status = path.stat()
+        except OSError:
+            stamps.append(None)
+        else:
+            stamps.append([status.st_size, status.st_mtime_ns])
+    return digest(stamps)
+
+
 def slug(name: str) -> str:
     """A file's name for any name; different names may share it."""
     return "".join(letter if letter.isalnum() or letter in "-+." else "_" for letter in name)
@@ -38,7 +61,9 @@ class EmbeddingStore:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(f"{folder}: cannot be made ({error.strerror}); choose another --out") from error
+            raise InputError(
+                f"{folder}: cannot be made ({error.strerror}); choose another --out, or a short --encoder NAME=…"
+            ) from error
         if not os.access(folder, os.W_OK):
             raise InputError(f"{folder}: cannot be written to; choose another --out")
 

@@ -7,9 +7,27 @@ from pathlib import Path
 
 import numpy as np
 
-from csc_fairseq.data.manifest import Manifest, label_path
+from csc_fairseq.data.manifest import Manifest, label_path, read_labels
 from csc_fairseq.errors import InputError
 from csc_fairseq.verification.trials import TrialList, assign_interferers, label_numbers
+
+
+def require_distinct(manifest: Manifest) -> None:
+    """InputError if a recording stands in the manifest twice: it would be a target trial with itself."""
+    lines: dict[str, int] = {}
+    for line, name in enumerate(manifest.names, start=2):
+        if lines.setdefault(name, line) != line:
+            raise InputError(
+                f"{manifest.path}:{line}: {name} already stands on line {lines[name]}; keep one, trials go by names"
+            )
+
+
+def read_sessions(manifest: Manifest) -> list[str] | None:
+    """Labels of the .session file; None without one, or where everybody has a single session, which parts no trials."""
+    if not label_path(manifest, "session").is_file():
+        return None
+    sessions, speakers = read_labels(manifest, "session"), read_labels(manifest, "spk")
+    return sessions if len(set(zip(speakers, sessions, strict=True))) > len(set(speakers)) else None
 
 
 @dataclass(frozen=True)

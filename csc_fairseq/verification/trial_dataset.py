@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from fairseq.data import FairseqDataset
 
-from csc_fairseq.data.manifest import Manifest, label_path, read_labels
+from csc_fairseq.data.manifest import Manifest, read_labels
 from csc_fairseq.errors import InputError
 from csc_fairseq.verification.conditions import CLEAN_NAME, Condition
 from csc_fairseq.verification.embedding import Material
+from csc_fairseq.verification.trial_checks import read_sessions, require_distinct
 from csc_fairseq.verification.trials import TrialList, TrialOptions, build_trials
 
 CLEAN = Condition(CLEAN_NAME)
@@ -31,11 +32,9 @@ def draw_trials(manifest: Manifest, count: int, seed: int) -> TrialList:
             f"{manifest.path}: has {found} speakers, expected at least {LEAST_SPEAKERS} for trials under another talker; "
             "add speakers"
         )
-    sessions = read_labels(manifest, "session") if label_path(manifest, "session").is_file() else None
-    if sessions is not None and len(set(zip(speakers, sessions, strict=True))) == found:
-        sessions = None
+    require_distinct(manifest)
     try:
-        trials = build_trials(speakers, sessions, options=TrialOptions(sample=count), seed=seed)
+        trials = build_trials(speakers, read_sessions(manifest), options=TrialOptions(sample=count), seed=seed)
     except InputError as error:
         raise InputError(f"{manifest.path}: {error}") from error
     targets = int(trials.targets.sum())

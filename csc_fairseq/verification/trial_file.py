@@ -16,7 +16,7 @@ import numpy as np
 
 from csc_fairseq.data.manifest import Manifest, label_path, read_labels, write_lines
 from csc_fairseq.errors import InputError
-from csc_fairseq.verification.trial_checks import ListedTrials
+from csc_fairseq.verification.trial_checks import ListedTrials, require_distinct
 from csc_fairseq.verification.trials import MOST_INTERFERERS, TrialList
 
 HEADER = ("label", "enrol", "test", "interferers")
@@ -122,15 +122,11 @@ class _Recordings:
     """Finds the recordings of a manifest by name, with or without extension. InputError if a name stands there twice."""
 
     def __init__(self, manifest: Manifest) -> None:
+        require_distinct(manifest)
         self.manifest = manifest
-        self._places: dict[str, int] = {}
+        self._places = {name: recording for recording, name in enumerate(manifest.names)}
         stems: dict[str, list[int]] = {}
         for recording, name in enumerate(manifest.names):
-            if self._places.setdefault(name, recording) != recording:
-                raise InputError(
-                    f"{manifest.path}:{recording + 2}: {name} already stands on line {self._places[name] + 2}; "
-                    "keep one, trials go by names"
-                )
             stems.setdefault(str(PurePosixPath(name).with_suffix("")), []).append(recording)
         self._ambiguous = {stem: found for stem, found in stems.items() if len(found) > 1}
         for stem, found in stems.items():

@@ -16,16 +16,17 @@ from csc_fairseq.errors import InputError
 from csc_fairseq.inference.checkpoint import save_bundle
 from csc_fairseq.inference.speaker_encoder import SpeakerEncoder
 from csc_fairseq.modules.separative_encoder import SeparativeEncoder, SeparativeEncoderConfig
-from csc_fairseq.verification import benchmark, embedding
+from csc_fairseq.verification import benchmark, embedding, ground
 from csc_fairseq.verification.benchmark import run_benchmark
 from csc_fairseq.verification.benchmark_options import BenchmarkOptions
 from csc_fairseq.verification.calibration import Calibration, CalibrationError, cllr
 from csc_fairseq.verification.conditions import STANDARD
 from csc_fairseq.verification.encoders.mfcc import mfcc_encoder
 from csc_fairseq.verification.evaluation import CLEAN, embed_speakers, score_encoder
-from csc_fairseq.verification.ground import Ground, all_pairs, without_trials
+from csc_fairseq.verification.ground import Ground, all_pairs, development_trials, without_trials
 from csc_fairseq.verification.metrics import eer
 from csc_fairseq.verification.normalisation import Cohort
+from csc_fairseq.verification.report import Report
 from csc_fairseq.verification.runner import EmbeddingRunner, Workers
 from csc_fairseq.verification.trial_file import read_trials
 
@@ -161,8 +162,9 @@ def test_an_interrupted_evaluation_goes_on(options, module, monkeypatch):
     assert calls.read_text() == "" and contents(options.out) == expected
 
 
-def test_processes_change_nothing(options, unwritten, monkeypatch):
+def test_processes_change_nothing(options, monkeypatch):
     monkeypatch.setattr(embedding, "PORTION", 5)
+    monkeypatch.setattr(Report, "figures", lambda report: {})  # drawing them takes longer than all of the rest
     options = replace(options, encoders=("untrained:csc_debug", "mfcc"), seconds=0.25)
     one, two = (replace(options, jobs=jobs, out=options.out / str(jobs)) for jobs in (1, 2))
     threads = torch.get_num_threads()
@@ -173,7 +175,9 @@ def test_processes_change_nothing(options, unwritten, monkeypatch):
         torch.set_num_threads(threads)
     assert reports[0].cells == reports[1].cells and reports[0].differences == reports[1].differences
     first, second = contents(one.out), contents(two.out)
-    assert first == second and sum(name.endswith(".npy") for name in first) == 2 * 3
+    for found, folder in ((first, one.out), (second, two.out)):
+        found["results.json"] = found["results.json"].replace(str(folder).encode(), b"out")
+    assert first == second and "report.html" in first and sum(name.endswith(".npy") for name in first) == 2 * 3
 
 
 def test_a_process_that_dies_is_told(data, module):
@@ -185,7 +189,7 @@ def test_a_process_that_dies_is_told(data, module):
             runner.embedded(CLEAN, "test", range(3))
 
 
-@pytest.mark.parametrize("change", ["cut", "code", "weights", "noise"])
+@pytest.mark.parametrize("change", ["cut", "code", "weights", "noise", "audio"])
 def test_kept_embeddings_of_other_settings_are_not_used(options, data, module, unwritten, change):
     """The second of two runs in one folder gives what it gives in a folder of its own."""
 
@@ -197,6 +201,8 @@ def test_kept_embeddings_of_other_settings_are_not_used(options, data, module, u
         save_bundle(SpeakerEncoder(SeparativeEncoder(sizes), RATE, "speaker"), module / "model.pt")
 
     second = options
+    if change == "audio":
+        second = options = replace(options, manifest=write_speech(module, "own", 6))
     if change == "cut":
         second = replace(options, seconds=0.2)
     elif change == "noise":
@@ -213,6 +219,9 @@ def test_kept_embeddings_of_other_settings_are_not_used(options, data, module, u
         del sys.modules["csc_test_bands"]
     elif change == "weights":
         weights(1)
+    elif change == "audio":  # another recording in the place of the first, of the same length
+        first = read_manifest(options.manifest).file(0)
+        soundfile.write(first, soundfile.read(first)[0][::-1] ** 2, RATE, subtype="FLOAT")
     run_benchmark(second)
     run_benchmark(replace(second, out=module / "fresh"))
     found, expected = scores_of(options.out), scores_of(module / "fresh")
@@ -242,7 +251,7 @@ def test_every_option_goes_where_it_belongs(options, data):
     saved = scores_of(options.out)
     assert list(saved) == sorted(f"mfcc/{one.name}.npy" for one in STANDARD)
 
-    def ground(name):
+    def heard(name):
         manifest = read_manifest(data / f"{name}.tsv")
         trials = all_pairs(manifest, 2) if name != "cohort" else None
         own = without_trials(manifest)
@@ -252,11 +261,11 @@ def test_every_option_goes_where_it_belongs(options, data):
         )
 
     def scored(name, cohort=None):
-        here = ground(name)
+        here = heard(name)
         runner = EmbeddingRunner(mfcc_encoder("mfcc"), here.material(RATE))
         return here.trialled.trials, score_encoder(runner, here.trialled.trials, STANDARD, cohort)
 
-    cohort = Cohort(embed_speakers(EmbeddingRunner(mfcc_encoder("mfcc"), ground("cohort").material(RATE))), 4)
+    cohort = Cohort(embed_speakers(EmbeddingRunner(mfcc_encoder("mfcc"), heard("cohort").material(RATE))), 4)
     trials, expected = scored("test", cohort)
     dev_trials, dev = scored("dev")
     best = np.stack([found.best for found in dev.values()])
@@ -313,6 +322,48 @@ def test_scores_of_earlier_conditions_go(options, unwritten, tmp_path):
     after = scores_of(options.out)
     assert list(after) == ["mfcc/clean.npy"]
     np.testing.assert_array_equal(after["mfcc/clean.npy"], before)
+
+
+def test_what_an_earlier_time_left_goes(options, unwritten, tmp_path):
+    """Scores of an encoder that is not asked for any more, and a list that another one replaced."""
+    run_benchmark(replace(options, encoders=("one=mfcc", "two=mfcc")))
+    (options.out / "trials.txt").rename(tmp_path / "list.txt")
+    run_benchmark(replace(options, encoders=("two=mfcc",)))
+    assert {name.partition("/")[0] for name in scores_of(options.out)} == {"two"}
+    assert (options.out / "trials.txt").exists()
+    run_benchmark(replace(options, encoders=("two=mfcc",), trials=tmp_path / "list.txt"))
+    assert not (options.out / "trials.txt").exists()
+
+
+def test_a_list_in_the_folder_is_not_overwritten(options):
+    """A list from which trials must be dropped, at the very place for what is left of it."""
+    options.out.mkdir()
+    lines = [f"{int(i == j)} s{i}/0.wav s{j}/1.wav" for i in range(6) for j in range(6)]
+    (options.out / "trials.txt").write_text("\n".join(lines) + "\n")
+    with pytest.raises(InputError, match=r"trials.txt: \d+ of its trials are left out, .*; move it elsewhere"):
+        run_benchmark(replace(options, trials=options.out / "trials.txt"))
+    assert (options.out / "trials.txt").read_text().split("\n")[:-1] == lines
+
+
+def test_errors_of_encoders_name_the_recording(options, module, tmp_path):
+    """Not the first one of those that were embedded together."""
+    manifest = write_speech(tmp_path, "short", 6)
+    soundfile.write(tmp_path / "short" / "s4" / "1.wav", np.full(100, 0.1), RATE, subtype="FLOAT")
+    lines = manifest.read_text().splitlines()
+    line = next(number for number, text in enumerate(lines, start=1) if text.startswith("s4/1.wav"))
+    lines[line - 1] = "s4/1.wav\t100"
+    manifest.write_text("\n".join(lines) + "\n")
+    with pytest.raises(InputError, match=rf"short.tsv:{line}, clean: encoder mfcc: recording 1 of 1 has 100 samples"):
+        run_benchmark(replace(options, manifest=manifest))
+
+
+def test_development_trials_are_as_many_as_needed(data, monkeypatch):
+    monkeypatch.setattr(ground, "DEVELOPMENT_TRIALS", 20)
+    manifest = read_manifest(data / "dev.tsv")
+    drawn, every = development_trials(manifest, 0), all_pairs(manifest, 0)
+    assert len(drawn.targets) == 20 < len(every.targets) and int(drawn.targets.sum()) == 10
+    monkeypatch.setattr(ground, "DEVELOPMENT_TRIALS", 10**6)
+    np.testing.assert_array_equal(development_trials(manifest, 0).enrol, every.enrol)
 
 
 def test_an_encoder_that_cannot_be_calibrated_keeps_its_other_figures(options, data, unwritten, monkeypatch):
@@ -380,6 +431,9 @@ def test_embeddings_from_a_file_stand_beside_encoders(options, data, tmp_path):
     ]
     np.testing.assert_allclose(report.scores["clean"]["file"], report.scores["clean"]["mfcc"], atol=1e-5)
     assert [(one.encoder, one.other) for one in report.differences] == [("mfcc", "file"), ("file", "mfcc")]
+    with pytest.raises(InputError, match="e.npz: has no embedding of s1[0-4]/0.wav"):  # before anything is embedded
+        run_benchmark(replace(options, encoders=(f"file={tmp_path}/e.npz",), dev=data / "dev.tsv", out=tmp_path / "no"))
+    assert not (tmp_path / "no").exists()
     alone = run_benchmark(replace(options, encoders=(f"file={tmp_path}/e.npz",)))
     assert [cell.condition for cell in alone.cells] == ["clean"] == list(alone.scores)
     (tmp_path / "mixed.yaml").write_text("- {name: talker, talkers: 1, sir_db: 0}\n")
@@ -395,3 +449,10 @@ def test_labels_stay_with_their_recordings(data):
     material = Ground(manifest, without_trials(manifest), {}, None, 0.1, 0).material(8000)
     assert material.longest == 800 and material.pool.sample_rate == 8000
     assert [material.pool.group_labels[group] for group in material.pool.groups] == read_labels(manifest, "spk")
+
+
+def test_one_session_a_speaker_parts_no_trials(data, tmp_path):
+    """`csc evaluate` has no option to allow trials within a session, and needs none."""
+    manifest = read_manifest(write_speech(tmp_path, "own", 6))
+    write_labels(manifest.path.with_suffix(".session"), read_labels(manifest, "spk"))
+    np.testing.assert_array_equal(all_pairs(manifest, 0).test, all_pairs(read_manifest(data / "test.tsv"), 0).test)

@@ -39,7 +39,7 @@ def written_out(models, interferers, speakers=SPEAKERS, sessions=None, allowed=l
 
 
 def test_all_pairs_by_hand(monkeypatch):
-    """Speakers A A B C; B interferes with recordings 0 and 1, C with 2, A with 3: as before there were lists."""
+    """Speakers A A B C; B interferes with recordings 0 and 1, C with 2, A with 3."""
     interferers = np.array([[2, -1], [2, -1], [3, -1], [0, -1]])
     monkeypatch.setattr(module, "assign_interferers", lambda speakers, seed: interferers)
     trials = build_trials(["A", "A", "B", "C"])

@@ -76,6 +76,12 @@ def parse_spec(text: str) -> EncoderSpec:
     return EncoderSpec(name, target, options)
 
 
+def is_untrained(text: str) -> bool:
+    """Whether an encoder has learnt from nobody."""
+    target = parse_spec(text).target
+    return target == "mfcc" or target.startswith(UNTRAINED)
+
+
 def make_encoder(spec: str, device: str) -> Encoder:
     """The encoder that a text names, ready for use.
 

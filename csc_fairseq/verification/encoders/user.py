@@ -106,7 +106,10 @@ def _find(name: str, target: str) -> Callable[..., Any]:
 
 def _needed_arguments(name: str, target: str, function: Callable[..., Any]) -> int:
     """Number of positional arguments without defaults."""
-    parameters = inspect.signature(function).parameters.values()
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError as error:  # some functions of C
+        raise InputError(f"encoder {name}: {target} does not tell its arguments; wrap it in a Python function") from error
     required = [parameter for parameter in parameters if parameter.default is parameter.empty]
     named = [parameter.name for parameter in required if parameter.kind is parameter.KEYWORD_ONLY]
     if named:

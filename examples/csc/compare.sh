@@ -12,13 +12,14 @@ OUT   everything else; the same command goes on where it was stopped. The table:
       OUT/budgets.md
 
 Pre-trains both encoders, trains a head on each while it is frozen, tunes each, trains an x-vector, and evaluates them all. Only the
-pre-training of CSC hears other talkers, noise and rooms, which are its method; all that follows is the same for every encoder. Two
-trainings run at a time, each on one thread unless OMP_NUM_THREADS says otherwise. Also from the environment:
+pre-training of CSC hears other talkers, noise and rooms, which are its method, and it has speaker labels; all that follows is the same
+for both encoders. The x-vector has the data and updates of the fine-tuning, no pre-training, and the pooling of its paper. Two trainings
+run at a time, each on one thread unless OMP_NUM_THREADS says otherwise. Also from the environment:
   CSC, W2V                        checkpoints of pre-training to take instead
   CSC_CONFIG, W2V_CONFIG          configurations of pre-training (csc_small, wav2vec2_small)
   CSC_OPTIONS, W2V_OPTIONS        further options of pre-training
   TUNE, CSC_TUNE, W2V_TUNE        further options of all fine-tuning, of that of CSC, of that of wav2vec 2.0
-  EVALUATE                        further options of csc evaluate
+  EVALUATE                        further options of the last csc evaluate
 END
 }
 
@@ -46,7 +47,22 @@ read -ra tune <<< "${TUNE:-}"
 read -ra csc_tune <<< "${CSC_TUNE:-}"
 read -ra w2v_tune <<< "${W2V_TUNE:-}"
 read -ra evaluate <<< "${EVALUATE:-}"
-trap 'kill $(jobs -p) 2> /dev/null || true' TERM EXIT
+
+# Every job is a process group of its own, which ends as a whole: a training left alone would go on writing beside the next one.
+set -m
+stop() {
+  trap - INT TERM EXIT
+  local job
+  for job in $(jobs -p); do kill -TERM -- "-$job" 2> /dev/null || true; done
+  wait
+  exit "$1"
+}
+trap 'stop 130' INT
+trap 'stop 143' TERM
+trap 'stop $?' EXIT
+
+# waiting COMMAND...: in the background, since bash hears no signal before a command in the foreground has ended.
+waiting() { "$@" & wait $!; }
 
 # once FOLDER WORD...: whether a step is still to be done; refuses a folder where it was done, or begun, in another way.
 once() {
@@ -89,6 +105,7 @@ for split in train valid dev test; do
     [ -f "$manifests/$split.$suffix" ] || fail "$manifests/$split.$suffix: not found; see \`csc prepare folders --help\`"
   done
 done
+contents=$(cat "$manifests"/*.tsv "$manifests"/*.spk | cksum)
 mixing=("task.data=$manifests") conditions=()
 for kind in noise rir; do
   if [ -f "$manifests/$kind.tsv" ]; then mixing+=("task.$kind=$manifests/$kind.tsv"); fi
@@ -99,9 +116,12 @@ if [ -f "$manifests/test_rir.tsv" ]; then conditions+=(--rir "$manifests/test_ri
 # --- training --------------------------------------------------------------------------------------------------------------------
 # train NAME CONFIG OPTION...: into OUT/NAME, unless it is complete; its output goes to OUT/NAME.log.
 train() {
-  local name=$1 config=$2
+  local name=$1 config=$2 word files="manifests $contents"
   shift 2
-  if ! once "$out/$name" "$config" "$@"; then return; fi
+  for word in "$@"; do
+    case "$word" in model.pretrained=*) files+=", pre-trained $(cksum < "${word#*=}")" ;; esac
+  done
+  if ! once "$out/$name" "$config" "$@" "($files)"; then return; fi
   echo "$name: training, see $out/$name.log"
   if ! fairseq-hydra-train --config-name "$config" "hydra.run.dir=$out/$name" "$@" >> "$out/$name.log" 2>&1; then
     echo "$name: failed, the end of $out/$name.log is:" >&2
@@ -132,11 +152,12 @@ both pretrain_csc -- pretrain_w2v
 
 csc_tune=("${mixing[@]}" "model.pretrained=$csc" "${tune[@]}" "${csc_tune[@]}")
 w2v_tune=("${mixing[@]}" "model.pretrained=$w2v" "${tune[@]}" "${w2v_tune[@]}")
-head=(model.frozen=true model.freeze_updates=0 model.freeze_blocks=0 model.encoder_rate=1.0 model.block_rate_decay=1.0
-  criterion.separation_weight=0.0)
+# What speaks of a pre-trained encoder that is tuned means nothing where it is frozen, or there is none.
+scratch=(model.freeze_updates=0 model.freeze_blocks=0 model.encoder_rate=1.0 model.block_rate_decay=1.0 criterion.separation_weight=0.0)
+head=(model.frozen=true "${scratch[@]}")
 both train csc_head sv_aam "${csc_tune[@]}" "${head[@]}" -- train wav2vec2_head sv_aam "${w2v_tune[@]}" "${head[@]}"
 both train csc_tuned sv_aam "${csc_tune[@]}" -- train wav2vec2_tuned sv_aam "${w2v_tune[@]}"
-train xvector sv_fbank "${mixing[@]}" "${tune[@]}"
+waiting train xvector sv_fbank "${mixing[@]}" "${tune[@]}" "${scratch[@]}"
 
 # --- evaluation ------------------------------------------------------------------------------------------------------------------
 # wav2vec 2.0 without a head: the layer that does best on development speakers, over clean and interfered trials.
@@ -145,7 +166,7 @@ print(model_options(read_state(sys.argv[1]))["encoder_layers"])' "$w2v")
 choices=()
 for layer in $(seq "$layers"); do choices+=(--encoder "$layer=$w2v,layer=$layer"); done
 printf '%s\n' '- {name: clean}' '- {name: talker 0 dB, talkers: 1, sir_db: 0}' > "$out/dev_conditions.yaml"
-csc evaluate "${choices[@]}" --manifest "$manifests/dev.tsv" --conditions "$out/dev_conditions.yaml" "${evaluate[@]}" --out "$out/layers"
+waiting csc evaluate "${choices[@]}" --manifest "$manifests/dev.tsv" --conditions "$out/dev_conditions.yaml" --out "$out/layers"
 layer=$("$python" - "$out/layers/results.json" << 'END'
 import json
 import sys
@@ -159,7 +180,7 @@ END
 )
 echo "wav2vec 2.0: layer $layer of $layers, chosen on $manifests/dev.tsv"
 
-csc evaluate --encoder "csc_tuned=$out/csc_tuned/$best" --encoder "csc_head=$out/csc_head/$best" --encoder "csc=$csc" \
+waiting csc evaluate --encoder "csc_tuned=$out/csc_tuned/$best" --encoder "csc_head=$out/csc_head/$best" --encoder "csc=$csc" \
   --encoder "wav2vec2_tuned=$out/wav2vec2_tuned/$best" --encoder "wav2vec2_head=$out/wav2vec2_head/$best" \
   --encoder "wav2vec2=$w2v,layer=$layer" --encoder "xvector=$out/xvector/$best" --encoder mfcc \
   --manifest "$manifests/test.tsv" --train "$manifests/train.tsv" "${conditions[@]}" "${evaluate[@]}" --out "$out/evaluation"

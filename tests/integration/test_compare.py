@@ -1,14 +1,19 @@
 """examples/csc/compare.sh with programs that only note how they are called: what is run, kept, refused and told."""
 
 import os
+import shutil
+import signal
 import subprocess
 import sys
+import time
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 import torch
 
 SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "csc" / "compare.sh"
+SLEEPER = "sleep 600"
 TRAIN = """#!/usr/bin/env bash
 echo "train $*" >> "$NOTES"
 for word in "$@"; do case "$word" in hydra.run.dir=*) run=${word#*=} ;; esac; done
@@ -34,7 +39,10 @@ esac
 
 @pytest.fixture
 def compare(tmp_path):
-    """compare(data, **environment): runs the script into tmp_path/out; (exit status, calls noted, what it printed)."""
+    """compare(data, **environment): runs the script into tmp_path/out; (exit status, calls noted, what it printed).
+
+    compare.start(data): its process.
+    """
     programs = tmp_path / "bin"
     programs.mkdir()
     for name, text in (("fairseq-hydra-train", TRAIN), ("csc", CSC)):
@@ -47,6 +55,8 @@ def compare(tmp_path):
             "model": {"_name": "wav2vec2", "encoder_layers": 2},
             "task": {"views": 2, "view_seconds": 3.0},
             "dataset": {"batch_size": 6},
+            "distributed_training": {"distributed_world_size": 2},
+            "optimization": {"update_freq": [3]},
         },
         "model": {},
         "optimizer_history": [{"num_updates": 1000}],
@@ -55,14 +65,24 @@ def compare(tmp_path):
     torch.save(state, tmp_path / "notes.pt")
     notes = tmp_path / "notes"
 
-    def run(data: Path, **environment: str) -> tuple[int, list[str], str]:
+    def start(data: Path, **environment: str) -> subprocess.Popen:
         notes.write_text("")
         around = os.environ | {"PATH": f"{programs}:{os.environ['PATH']}", "NOTES": str(notes)} | environment
-        done = subprocess.run(
-            [str(SCRIPT), str(data), str(tmp_path / "out")], env=around, capture_output=True, text=True, check=False
+        return subprocess.Popen(
+            [str(SCRIPT), str(data), str(tmp_path / "out")],
+            env=around,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # bash does not trap what it finds ignored
         )
-        return done.returncode, notes.read_text().splitlines(), done.stdout + done.stderr
 
+    def run(data: Path, **environment: str) -> tuple[int, list[str], str]:
+        script = start(data, **environment)
+        printed = script.communicate()[0]
+        return script.returncode, notes.read_text().splitlines(), printed
+
+    run.start = start
     return run
 
 
@@ -74,6 +94,14 @@ def manifests(tmp_path) -> Path:
         for suffix in ("tsv", "spk"):
             (folder / f"{split}.{suffix}").touch()
     return folder
+
+
+def alive(pid: str) -> bool:
+    """Whether a process runs; one that has ended may wait for somebody to ask for its status (Z)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:  # gone, before or after the file was opened
+        return False
 
 
 def trainings(calls: list[str]) -> list[str]:
@@ -88,11 +116,12 @@ def test_everything_once(compare, manifests, tmp_path):
     for name in ("csc_head", "wav2vec2_head", "csc_tuned", "wav2vec2_tuned", "xvector"):
         assert "optimization.max_update=7" in named[name] and ("model.frozen=true" in named[name]) == name.endswith("head")
         assert ("model.pooling=own" in named[name]) == name.startswith("csc")
+    assert named["xvector"].endswith("criterion.separation_weight=0.0")  # whatever TUNE says of pre-trained encoders
     dev, test = [call for call in calls if call.startswith("csc evaluate")]
     assert f"1={tmp_path}/out/wav2vec2/checkpoints/checkpoint_last.pt,layer=1" in dev and "dev.tsv" in dev
     assert "layer=2 --encoder xvector" in test and "test.tsv" in test and "--noise" not in test  # the better layer; no noise given
     budgets = (tmp_path / "out" / "budgets.md").read_text().splitlines()
-    assert len(budgets) == 2 + 7 and "| csc_tuned | 1000 | 10.0 | 20 |" in budgets  # 1000 x 6 x 2 x 3 s, 1200 s
+    assert len(budgets) == 2 + 7 and "| csc_tuned | 1000 | 60.0 | 20 |" in budgets  # 1000 x 6 x 2 x 3 s on 2 ranks x 3, 1200 s
 
     status, calls, printed = compare(manifests, TUNE="optimization.max_update=7", CSC_TUNE="model.pooling=own")
     assert status == 0 and not trainings(calls)
@@ -105,11 +134,46 @@ def test_other_options_in_one_folder_are_refused(compare, manifests, tmp_path):
     assert "csc_head was made with other options or files; take another OUT" in printed
 
 
+def test_other_files_under_the_same_names_are_refused(compare, manifests, tmp_path):
+    """Heads of another pre-training, or other manifests, are not taken for those asked for."""
+    state = torch.load(tmp_path / "notes.pt")
+    assert compare(manifests)[0] == 0
+    shutil.rmtree(tmp_path / "out" / "csc")
+    torch.save({**state, "optimizer_history": [{"num_updates": 2000}]}, tmp_path / "notes.pt")
+    status, calls, printed = compare(manifests)
+    assert status != 0 and len(trainings(calls)) == 1 and "csc_head was made with other options or files" in printed
+    (manifests / "train.tsv").write_text("another\n")
+    status, calls, printed = compare(manifests)
+    assert status != 0 and not trainings(calls) and "csc was made with other options or files" in printed
+
+
 def test_given_checkpoints_are_not_trained(compare, manifests, tmp_path):
-    given = tmp_path / "notes.pt"
-    status, calls, printed = compare(manifests, CSC=str(given), W2V=str(given))
+    """A bundle, and one that only tells its options the old way: there is a budget of neither."""
+    bundle, published = tmp_path / "bundle.pt", tmp_path / "published.pt"
+    torch.save({"format": "csc-bundle", "version": 1}, bundle)
+    torch.save({"args": Namespace(arch="wav2vec2", encoder_layers=2), "model": {}}, published)
+    status, calls, printed = compare(manifests, CSC=str(bundle), W2V=str(published))
     assert status == 0, printed
-    assert len(trainings(calls)) == 5 and sum(f"model.pretrained={given}" in call for call in calls) == 4
+    assert len(trainings(calls)) == 5 and sum(f"model.pretrained={bundle}" in call for call in calls) == 2
+    budgets = (tmp_path / "out" / "budgets.md").read_text().splitlines()
+    assert {"| csc | – | – | – |", "| wav2vec2 | – | – | – |"} < set(budgets)
+
+
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT])
+def test_stopped_trainings_do_not_live_on(kind, compare, manifests, tmp_path):
+    """Both of them, with what they started, by a signal to the script alone."""
+    (tmp_path / "bin" / "fairseq-hydra-train").write_text(f"#!/bin/sh\n{SLEEPER} &\necho $! >> {tmp_path}/sleepers\nwait\n")
+    script = compare.start(manifests)
+    sleepers = tmp_path / "sleepers"
+    while not (sleepers.exists() and sleepers.read_text().count("\n") == 2):
+        assert script.poll() is None, script.communicate()
+        time.sleep(0.05)
+    script.send_signal(kind)
+    assert script.wait(timeout=30) == 128 + kind
+    end = time.monotonic() + 30  # a signal was sent; when it arrives is the system's affair
+    while any(alive(pid) for pid in sleepers.read_text().split()):
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_from_recordings(compare, tmp_path):

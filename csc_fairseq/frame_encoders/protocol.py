@@ -66,3 +66,8 @@ class FrameEncoder(nn.Module):
         Every parameter is in exactly one block.
         """
         raise NotImplementedError
+
+    def rest(self, count: int) -> None:
+        """Puts the lowest `count` blocks into evaluation mode, whatever mode the others are in."""
+        for block in self.blocks()[:count]:
+            block.eval()

@@ -15,6 +15,7 @@ from csc_fairseq.inference.wav2vec import UNBUILDABLE, load_pretrained, require_
 
 # Parameters of masked prediction, which nothing else reads. `remove_pretraining_modules` takes out modules alone.
 PRETRAINING_PARAMETERS = ("mask_emb", "label_embs_concat")
+BETWEEN = 1  # the block between convolutions and layers
 
 
 class Wav2VecFrames(FrameEncoder):
@@ -104,6 +105,12 @@ class Wav2VecFrames(FrameEncoder):
         else:
             between.append(encoder.layer_norm)
         return [self.model.feature_extractor, nn.ModuleList(between), *layers, last]
+
+    def rest(self, count: int) -> None:
+        """See `FrameEncoder.rest`. The transformer itself drops out what its lowest layer gets, in no module of its own."""
+        super().rest(count)
+        if count > BETWEEN:
+            self.model.encoder.training = False
 
 
 def standardised(source: Tensor, padding_mask: Tensor) -> Tensor:

@@ -30,10 +30,10 @@ def load_verifier(path: str | Path, device: str | torch.device = "cpu") -> Speak
     state = read_state(path)
     try:
         options, weights = state["cfg"]["model"], state["model"]
-        settings = state["task_state"][SETTINGS]
-        known = {field.name for field in fields(SpeakerVerifierConfig)} & options.keys()
         if options["_name"] != ARCHITECTURE:
             raise InputError(f"{path}: is a checkpoint of architecture {options['_name']!r}, expected {ARCHITECTURE!r}")
+        settings = state["task_state"][SETTINGS]
+        known = {field.name for field in fields(SpeakerVerifierConfig)} & options.keys()
         config = SpeakerVerifierConfig(**{name: options[name] for name in known if not name.startswith("_")})
         model = SpeakerVerifier(config, encoder_from_settings(settings, path))
         model.load_state_dict(weights)

@@ -12,8 +12,8 @@ class RestingEncoderModel(BaseFairseqModel):
     """Base of the models around a frame encoder. While it rests, the encoder behaves as in evaluation and gets no gradients.
 
     A parameter that rests has `requires_grad` False, so that fairseq's all-reduce makes no zeros for it: Adam would count
-    them as steps, on several ranks alone. Before the first update all that will ever be trained has it True, since fairseq
-    chooses then what the optimizer holds.
+    them as steps, on several ranks alone. Until the first mixtures come all that will ever be trained has it True, since
+    fairseq chooses then what the optimizer holds, and in a resumed training tells the number of updates before.
 
     Args:
         encoder: the encoder. frozen: it rests for good. freeze_updates: for so many updates. freeze_blocks: lowest blocks
@@ -50,6 +50,9 @@ class RestingEncoderModel(BaseFairseqModel):
 
     def encode(self, source: Tensor, padding_mask: Tensor | None) -> EncodedFrames:
         """See `FrameEncoder.forward`; without gradients while the encoder rests."""
+        if self.training:
+            for block in self.encoder.blocks()[self.freeze_blocks :]:
+                block.requires_grad_(self.tuning)
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.tuning):
             return self.encoder(source, padding_mask)
 
@@ -57,16 +60,13 @@ class RestingEncoderModel(BaseFairseqModel):
         """What rests also behaves as in evaluation: no dropout, no statistics that move."""
         super().train(mode)
         self.encoder.train(mode and self.tuning)
-        for block in self.encoder.blocks()[: self.freeze_blocks]:
-            block.eval()
+        self.encoder.rest(self.freeze_blocks)
         return self
 
     def set_num_updates(self, num_updates: int) -> None:
-        """Called by fairseq before every update, and after `train`; thaws the encoder when its time has come."""
+        """Called by fairseq before every update, after `train`: an encoder whose time has come leaves evaluation mode."""
         super().set_num_updates(num_updates)
         self.num_updates = num_updates
-        for block in self.encoder.blocks()[self.freeze_blocks :]:
-            block.requires_grad_(self.tuning)
         self.train(self.training)
 
     def max_positions(self) -> None:

@@ -129,12 +129,14 @@ class SpeakerVerifier(RestingEncoderModel):
 def check_options(cfg: SpeakerVerifierConfig, encoder: FrameEncoder) -> None:
     """InputError for options that contradict each other or the encoder."""
     untrained = {"freeze_updates": 0, "freeze_blocks": 0, "encoder_rate": 1.0, "block_rate_decay": 1.0}
-    for name, off in untrained.items():
-        if cfg.frozen and getattr(cfg, name) != off:
-            raise InputError(
-                f"model.{name} is {getattr(cfg, name)}, which trains an encoder that model.frozen=true leaves as it is; "
-                "drop one of the two"
-            )
+    training = {name: off for name, off in untrained.items() if getattr(cfg, name) != off}
+    if cfg.frozen and training:
+        raise InputError(
+            f"model.{' and model.'.join(training)} train{'s' if len(training) == 1 else ''} an encoder that model.frozen=true "
+            "leaves as it is; add "
+            + " ".join(f"model.{name}={off}" for name, off in training.items())
+            + ", or drop model.frozen"
+        )
     for name in ("frozen", "freeze_updates", "freeze_blocks"):
         if cfg.pretrained is None and getattr(cfg, name):
             raise InputError(

@@ -50,6 +50,19 @@ class LayerwiseAdam(FairseqAdam):
             groups.setdefault(1.0 if rate is None else rate, []).append(parameter)
         super().__init__(cfg, [{"params": members, "rate": rate} for rate, members in groups.items()])
 
+    def load_state_dict(self, state_dict: dict, optimizer_overrides: dict | None = None) -> None:
+        """fairseq's. InputError for the state of other rates: they would silently take the place of those asked for."""
+        saved, own = (
+            [(group.get("rate"), len(group["params"])) for group in groups]
+            for groups in (state_dict["param_groups"], self.param_groups)
+        )
+        if saved != own:
+            raise InputError(
+                "the checkpoint's optimizer has other learning rates than model.encoder_rate, block_rate_decay and freeze_blocks "
+                "ask for; resume with the options that it was trained with, or start a new run folder (hydra.run.dir)"
+            )
+        super().load_state_dict(state_dict, optimizer_overrides)
+
     def set_lr(self, lr: float) -> None:
         """Learning rate of the parameters whose rate is 1."""
         for group in self.param_groups:

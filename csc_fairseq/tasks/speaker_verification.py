@@ -12,6 +12,7 @@ from csc_fairseq.data.manifest import Manifest, read_labels, read_manifest
 from csc_fairseq.data.pool import RecordingPool
 from csc_fairseq.data.speaker_dataset import SpeakerDataset
 from csc_fairseq.errors import InputError
+from csc_fairseq.models.pretrained import HEARD
 from csc_fairseq.options import option
 from csc_fairseq.tasks.mixing_config import MixingConfig, mixing_options, noise_bank, reading, rir_bank
 from csc_fairseq.tasks.mixture_task import MixtureTask, manifest_path
@@ -64,7 +65,14 @@ class SpeakerVerificationTask(MixtureTask):
             found = f"only {names[0]!r}" if names else "none"
             raise InputError(
                 f"{manifest.path}: expected two speakers at least with {least} recordings or more each, found {found}; add "
-                "speakers" + (", or lower task.least_recordings" if least > 1 else "")
+                f"speakers{' or recordings' if least > 1 else ''}"
+                + (", or lower task.least_recordings" if least > self.cfg.views else "")
+                + (
+                    ", or take a loss that compares no recordings (criterion.loss=aam task.views=1 task.distinct_speakers=false "
+                    "task.least_recordings=1)"
+                    if self.cfg.views > 1
+                    else ""
+                )
             )
         return names
 
@@ -113,6 +121,12 @@ class SpeakerVerificationTask(MixtureTask):
             raise InputError(
                 f"{path}: speaker {shared[0]!r} is in {training.path.name} too ({len(shared)} such speakers), expected "
                 "others; name a split of other speakers in dataset.valid_subset"
+            )
+        known = sorted(set(read_labels(manifest, "spk")) & set(self.state.state_dict.get(HEARD) or ()))
+        if known:
+            logger.warning(
+                f"{path}: speaker {known[0]!r} was heard in pre-training, as {len(known)} were by their labels; if they are "
+                "the same people, error rates are too good and choose a checkpoint that others may not like"
             )
         return manifest
 

@@ -140,6 +140,16 @@ def test_blocks_run_from_input_to_output(tmp_path):
         assert inner.layers[-1] in set(layers[-1].modules())
 
 
+def test_what_rests_drops_nothing_out(padded, tmp_path):
+    """All blocks at rest: the same as in evaluation, although the encoder is in training mode."""
+    encoder = pretrained_wav2vec(save_cfg(tmp_path / "w2v.pt", *make_wav2vec(dropout=0.5, attention_dropout=0.5)))
+    expected = encoder.eval()(*padded).layers
+    encoder.train().rest(len(encoder.blocks()))
+    assert torch.equal(encoder(*padded).layers, expected)
+    encoder.train().rest(1)
+    assert not torch.equal(encoder(*padded).layers, expected)
+
+
 def test_settings_cannot_run_code(tmp_path):
     encoder = pretrained_wav2vec(save_cfg(tmp_path / "w2v.pt", *make_wav2vec()))
     command = f"[__import__('pathlib').Path({str(tmp_path / 'intruded')!r}).touch(), (8, 10, 5)]"

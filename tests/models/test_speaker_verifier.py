@@ -89,6 +89,8 @@ def test_what_is_trained(pretrained):
     waiting = build(pretrained, freeze_updates=10)
     assert all(parameter.requires_grad for parameter in waiting.parameters())  # as the optimizer will ask
     waiting.set_num_updates(9)
+    # A resumed training tells its updates before the optimizer chooses its parameters.
+    assert all(parameter.requires_grad for parameter in waiting.parameters())
     assert gradients(waiting) == head and not waiting.encoder.training
     # All-reduce gives zeros to what asks for gradients, and Adam would count those as steps.
     assert not any(parameter.requires_grad for parameter in waiting.encoder.parameters())
@@ -133,6 +135,7 @@ def test_a_checkpoint_loads_without_the_pretrained_one(pretrained, tmp_path):
         with pytest.raises(InputError, match="spoilt.pt: is no complete checkpoint of speaker_verifier"):
             load_verifier(tmp_path / "spoilt.pt")
     checkpoint["cfg"]["model"]["_name"] = "csc"
+    del checkpoint["task_state"]
     torch.save(checkpoint, tmp_path / "other.pt")
     with pytest.raises(InputError, match="other.pt: is a checkpoint of architecture 'csc', expected 'speaker_verifier'"):
         load_verifier(tmp_path / "other.pt")
@@ -149,8 +152,11 @@ def test_from_scratch_without_a_checkpoint():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"frozen": True, "freeze_updates": 5}, "model.freeze_updates is 5, which trains an encoder that model.frozen=true"),
-        ({"frozen": True, "encoder_rate": 0.5}, "model.encoder_rate is 0.5, which trains an encoder"),
+        ({"frozen": True, "freeze_updates": 5}, "model.freeze_updates trains an encoder that model.frozen=true leaves"),
+        (
+            {"frozen": True, "freeze_updates": 5, "encoder_rate": 0.5},
+            "model.freeze_updates and model.encoder_rate train an .*; add model.freeze_updates=0 model.encoder_rate=1.0, or",
+        ),
         ({"pooling": "max"}, "model.pooling is 'max'; choose one of mean, statistics, attentive, own"),
         ({"freeze_blocks": 99}, r"model.freeze_blocks is 99; the encoder has \d blocks"),
         ({"block_rate_decay": 0.0}, "model.block_rate_decay is 0.0; expected above 0"),

@@ -73,6 +73,13 @@ def test_resuming_goes_on_as_without_a_stop():
         assert torch.equal(one, other)
 
 
+def test_other_rates_are_refused_when_resuming():
+    """fairseq's Adam would go on with the saved ones."""
+    before, after = (LayerwiseAdam(CONFIG, parameters(1.0, rate)) for rate in (0.1, 0.3))
+    with pytest.raises(InputError, match="other learning rates than model.encoder_rate.*hydra.run.dir"):
+        after.load_state_dict(before.state_dict())
+
+
 def test_parameters_without_any_rate_are_refused():
     """As under common.fp16, which puts all of them into one new one."""
     with pytest.raises(InputError, match="no parameter with a rate of its own.*common.amp=true"):

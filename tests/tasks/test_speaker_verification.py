@@ -11,6 +11,7 @@ from fairseq.tasks import FairseqTask
 from csc_fairseq.data.manifest import read_lines, write_lines
 from csc_fairseq.data.speaker_dataset import SpeakerDataset
 from csc_fairseq.errors import InputError
+from csc_fairseq.models.pretrained import HEARD
 from csc_fairseq.tasks.speaker_verification import SpeakerVerificationConfig, SpeakerVerificationTask
 from csc_fairseq.verification.trial_dataset import TrialDataset
 
@@ -155,6 +156,16 @@ def test_fewer_than_two_speakers(voices, tmp_path):
     copy_split(voices, tmp_path, "train", [0, 4, 8])
     with pytest.raises(InputError, match="2 recordings or more each, found none; .*lower task.least_recordings"):
         build(tmp_path, least_recordings=2).load_dataset("train")
+    with pytest.raises(InputError, match="found none; add speakers or recordings, or take a loss .*criterion.loss=aam"):
+        build(tmp_path, least_recordings=2, views=2).load_dataset("train")
+
+
+def test_speakers_of_pre_training_are_told(voices, caplog):
+    task = build(voices)
+    task.state.merge_state_dict({HEARD: ["s08", "s09", "elsewhere"]})
+    with caplog.at_level("WARNING", logger="csc_fairseq.tasks.speaker_verification"):
+        task.load_dataset("test")
+    assert "speaker 's08' was heard in pre-training, as 2 were" in caplog.text
 
 
 def test_a_corpus_with_one_utterance_of_a_speaker(voices, tmp_path):

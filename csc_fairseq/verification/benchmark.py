@@ -217,7 +217,8 @@ def _leave_trials(options: BenchmarkOptions, trials: TrialList, manifest: Manife
         write_trials(path, trials, manifest)
     elif not given:
         for file in (path, enrolments_path(path)):
-            file.unlink(missing_ok=True)
+            if options.enrolments is None or file.absolute() != options.enrolments.absolute():
+                file.unlink(missing_ok=True)
 
 
 def _remove_scores(options: BenchmarkOptions) -> None:

@@ -66,16 +66,19 @@ def speakers_of(path: str | Path) -> set[str] | None:
 
     None where it does not say, as fairseq's own, and bundles. InputError as for `read_state`.
     """
-    state = read_state(path)
-    task = state.get("task_state", {}) if architecture(state) in ("csc", "speaker_verifier") else {}
-    if task.get("identity_level") != "speaker":
-        return None
-    return {*task["identities"], *(task.get("pretraining_speakers") or ())}
+    return _told_speakers(read_state(path))
 
 
 def hides_speakers(path: str | Path) -> bool:
     """Whether a checkpoint was, or may have been, trained on speakers that `speakers_of` does not name."""
-    if speakers_of(path) is None:
-        return True
     state = read_state(path)
+    if _told_speakers(state) is None:
+        return True
     return architecture(state) == "speaker_verifier" and state["task_state"].get("pretraining_speakers") is None
+
+
+def _told_speakers(state: dict[str, Any]) -> set[str] | None:
+    task = state.get("task_state", {}) if architecture(state) in ("csc", "speaker_verifier") else {}
+    if task.get("identity_level") != "speaker":
+        return None
+    return {*task["identities"], *(task.get("pretraining_speakers") or ())}

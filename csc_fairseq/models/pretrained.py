@@ -14,8 +14,7 @@ HEARD = "pretraining_speakers"
 
 def heard_by(pretrained: str) -> list[str] | None:
     """What HEARD is for a checkpoint."""
-    speakers = speakers_of(pretrained)
-    return None if speakers is None or hides_speakers(pretrained) else sorted(speakers)
+    return None if hides_speakers(pretrained) else sorted(speakers_of(pretrained))
 
 
 def encoder_for(task: FairseqTask, pretrained: str | None, from_scratch: dict | None = None) -> FrameEncoder:

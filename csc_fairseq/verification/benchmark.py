@@ -166,7 +166,7 @@ class _EncoderRun:
         path = Path(getattr(module, "__file__", None) or target)
         package = version(GE2E_PACKAGE) if target == "ge2e" else None
         own = file_digest(path) if path.is_file() else package
-        return [code_digest(), self.text, own, self.options.device, *ground.key()]
+        return [code_digest(), self.text, own, self.options.device, *ground.key]
 
 
 def _under(condition: str, scores: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -59,6 +60,7 @@ class Ground:
             seed=self.seed,
         )
 
+    @cached_property
     def key(self) -> list[object]:
         """All that embeddings depend on besides encoder and condition: manifests by their content, recordings by their stamps."""
         return [

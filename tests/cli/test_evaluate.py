@@ -242,7 +242,7 @@ def test_faulty_files(place, capsys, spoil, message):
 
 def test_output_below_a_file(place, capsys):
     message = complaint(capsys, *ENCODER, *USUAL, out="test.tsv/out")
-    assert message.startswith("test.tsv/out: cannot be made (Not a directory); choose another --out")
+    assert message == "test.tsv/out: cannot be made (Not a directory); choose another --out, or a short --encoder NAME=…"
 
 
 @pytest.fixture

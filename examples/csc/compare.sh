@@ -13,8 +13,9 @@ OUT   everything else; the same command goes on where it was stopped. The table:
 
 Pre-trains both encoders, trains a head on each while it is frozen, tunes each, trains an x-vector, and evaluates them all. Only the
 pre-training of CSC hears other talkers, noise and rooms, which are its method, and it has speaker labels; all that follows is the same
-for both encoders. The x-vector has the data and updates of the fine-tuning, no pre-training, and the pooling of its paper. Two trainings
-run at a time, each on one thread unless OMP_NUM_THREADS says otherwise. Also from the environment:
+for both encoders. The x-vector has the data and updates of the fine-tuning, no pre-training, and the pooling of its paper. Each training
+runs on one thread unless OMP_NUM_THREADS says otherwise. Also from the environment:
+  TRAININGS                       how many trainings run at a time (2; on a GPU all seven are small enough for 5)
   CSC, W2V                        checkpoints of pre-training to take instead
   CSC_CONFIG, W2V_CONFIG          configurations of pre-training (csc_small, wav2vec2_small)
   CSC_OPTIONS, W2V_OPTIONS        further options of pre-training
@@ -33,6 +34,8 @@ done
 for given in "${CSC:-}" "${W2V:-}"; do
   [ -z "$given" ] || [ -f "$given" ] || fail "$given: no such checkpoint (CSC, W2V)"
 done
+trainings=${TRAININGS:-2}
+[[ $trainings =~ ^[1-9][0-9]*$ ]] || fail "TRAININGS=$trainings: not a number of trainings"
 [ -d "$1" ] || fail "$1: no such folder"
 data=$(cd "$1" && pwd)
 mkdir -p "$2"
@@ -131,33 +134,36 @@ train() {
   touch "$out/$name/complete"
 }
 
-# both COMMAND... -- COMMAND...: at the same time; fails if either fails.
-both() {
-  local first=()
-  while [ "$1" != -- ]; do first+=("$1"); shift; done
-  shift
-  "${first[@]}" & local one=$!
-  "$@" & local two=$!
-  local status=0
-  wait "$one" || status=1
-  wait "$two" || status=1
-  return "$status"
+# start COMMAND...: in the background, once fewer than TRAININGS run. finish: waits for all of them; fails if one failed.
+running=0 failed=0
+next() { wait -n || failed=1; running=$((running - 1)); }
+finish() { while [ "$running" -gt 0 ]; do next; done; return "$failed"; }
+start() {
+  while [ "$running" -ge "$trainings" ]; do next; done
+  [ "$failed" = 0 ] || finish
+  "$@" &
+  running=$((running + 1))
 }
 
 last=checkpoints/checkpoint_last.pt best=checkpoints/checkpoint_best.pt
 csc=${CSC:-$out/csc/$last} w2v=${W2V:-$out/wav2vec2/$last}
 pretrain_csc() { [ -n "${CSC:-}" ] || train csc "${CSC_CONFIG:-csc_small}" "${mixing[@]}" "${csc_options[@]}"; }
 pretrain_w2v() { [ -n "${W2V:-}" ] || train wav2vec2 "${W2V_CONFIG:-wav2vec2_small}" "task.data=$manifests" "${w2v_options[@]}"; }
-both pretrain_csc -- pretrain_w2v
+start pretrain_csc
+start pretrain_w2v
+finish
 
 csc_tune=("${mixing[@]}" "model.pretrained=$csc" "${tune[@]}" "${csc_tune[@]}")
 w2v_tune=("${mixing[@]}" "model.pretrained=$w2v" "${tune[@]}" "${w2v_tune[@]}")
 # What speaks of a pre-trained encoder that is tuned means nothing where it is frozen, or there is none.
 scratch=(model.freeze_updates=0 model.freeze_blocks=0 model.encoder_rate=1.0 model.block_rate_decay=1.0 criterion.separation_weight=0.0)
 head=(model.frozen=true "${scratch[@]}")
-both train csc_head sv_aam "${csc_tune[@]}" "${head[@]}" -- train wav2vec2_head sv_aam "${w2v_tune[@]}" "${head[@]}"
-both train csc_tuned sv_aam "${csc_tune[@]}" -- train wav2vec2_tuned sv_aam "${w2v_tune[@]}"
-waiting train xvector sv_fbank "${mixing[@]}" "${tune[@]}" "${scratch[@]}"
+start train csc_head sv_aam "${csc_tune[@]}" "${head[@]}"
+start train wav2vec2_head sv_aam "${w2v_tune[@]}" "${head[@]}"
+start train csc_tuned sv_aam "${csc_tune[@]}"
+start train wav2vec2_tuned sv_aam "${w2v_tune[@]}"
+start train xvector sv_fbank "${mixing[@]}" "${tune[@]}" "${scratch[@]}"
+finish
 
 # --- evaluation ------------------------------------------------------------------------------------------------------------------
 # wav2vec 2.0 without a head: the layer that does best on development speakers, over clean and interfered trials.

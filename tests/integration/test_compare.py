@@ -104,6 +104,13 @@ def alive(pid: str) -> bool:
         return False
 
 
+def wait_for_lines(path: Path, count: int, process: subprocess.Popen) -> None:
+    """Until a file has so many lines; the process that leads to them must go on."""
+    while not (path.exists() and path.read_text().count("\n") == count):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+
+
 def trainings(calls: list[str]) -> list[str]:
     return [call for call in calls if call.startswith("train")]
 
@@ -165,15 +172,29 @@ def test_stopped_trainings_do_not_live_on(kind, compare, manifests, tmp_path):
     (tmp_path / "bin" / "fairseq-hydra-train").write_text(f"#!/bin/sh\n{SLEEPER} &\necho $! >> {tmp_path}/sleepers\nwait\n")
     script = compare.start(manifests)
     sleepers = tmp_path / "sleepers"
-    while not (sleepers.exists() and sleepers.read_text().count("\n") == 2):
-        assert script.poll() is None, script.communicate()
-        time.sleep(0.05)
+    wait_for_lines(sleepers, 2, script)
     script.send_signal(kind)
     assert script.wait(timeout=30) == 128 + kind
     end = time.monotonic() + 30  # a signal was sent; when it arrives is the system's affair
     while any(alive(pid) for pid in sleepers.read_text().split()):
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+def test_as_many_trainings_at_a_time_as_asked_for(compare, manifests, tmp_path):
+    (tmp_path / "bin" / "fairseq-hydra-train").write_text(f"#!/bin/sh\necho $$ >> {tmp_path}/sleepers\nexec {SLEEPER}\n")
+    script = compare.start(manifests, CSC=str(tmp_path / "notes.pt"), W2V=str(tmp_path / "notes.pt"), TRAININGS="3")
+    sleepers = tmp_path / "sleepers"
+    wait_for_lines(sleepers, 3, script)
+    os.kill(int(sleepers.read_text().split()[0]), signal.SIGKILL)  # one has failed: no other begins, the two may end
+    while "failed, the end of" not in (line := script.stdout.readline()):
+        assert line
+    time.sleep(0.5)
+    assert sleepers.read_text().count("\n") == 3 and script.poll() is None
+    script.send_signal(signal.SIGTERM)
+    assert script.wait(timeout=30) == 128 + signal.SIGTERM
+    status, calls, printed = compare(manifests, TRAININGS="many")
+    assert status == 2 and "TRAININGS=many: not a number of trainings" in printed
 
 
 def test_from_recordings(compare, tmp_path):
@@ -197,9 +218,10 @@ def test_from_recordings(compare, tmp_path):
 def test_a_failed_training_is_told_and_tried_again(compare, manifests):
     status, calls, printed = compare(manifests, BROKEN="wav2vec2_head")
     assert status != 0 and "wav2vec2_head: failed" in printed and "no such thing" in printed
-    assert not any("csc_tuned" in call for call in calls)
+    assert not any(call.startswith("csc evaluate") for call in calls)
     status, calls, printed = compare(manifests)
     assert status == 0 and sum("/wav2vec2_head " in call for call in trainings(calls)) == 1
+    assert calls[-1].startswith("csc evaluate")
     assert not any("/csc_head " in call for call in trainings(calls))
 
 

@@ -58,6 +58,9 @@ class VerifierOutput(NamedTuple):
 class SpeakerVerifier(RestingEncoderModel):
     """Encoder, weighted sum of its layers, pooling, layer norm, linear map; the same head for every encoder (our choice).
 
+    With pooling "own" the linear map begins as the identity, if the embedding is to have the pre-trained one's size: the first
+    cosines are those of pre-training, but for the mean that the layer norm takes away.
+
     InputError for options that contradict each other or the encoder.
     """
 
@@ -74,6 +77,9 @@ class SpeakerVerifier(RestingEncoderModel):
             channels = self.pooling.out_channels
         self.norm = nn.LayerNorm(channels)
         self.projection = nn.Linear(channels, cfg.embedding_channels)
+        if cfg.pooling == OWN and channels == cfg.embedding_channels:
+            nn.init.eye_(self.projection.weight)  # fine-tuning then begins with what pre-training reached
+            nn.init.zeros_(self.projection.bias)
         self._set_rates()
 
     @classmethod

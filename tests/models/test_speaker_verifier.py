@@ -80,6 +80,16 @@ def test_the_own_embedding_is_that_of_pre_training(pretrained):
     torch.testing.assert_close(model(source[None]).embeddings[0], expected, atol=1e-5, rtol=0)
 
 
+def test_own_pooling_begins_at_the_pre_trained_embedding(pretrained):
+    """Of the same size, but for its mean and length."""
+    size = load_model(pretrained).embed_sources(torch.randn(3200), 16000).shape[-1]
+    model = build(pretrained, pooling="own", embedding_channels=size).eval()
+    source = torch.randn(3200, generator=torch.Generator().manual_seed(0))
+    query = load_model(pretrained).embed_sources(source, 16000)
+    expected = torch.nn.functional.normalize(query - query.mean(-1, keepdim=True), dim=-1)
+    torch.testing.assert_close(model(source[None]).embeddings[0], expected, atol=1e-3, rtol=0)
+
+
 def test_what_is_trained(pretrained):
     """Everything that identifies; the head alone while the encoder is frozen, or before its time; not the lowest blocks."""
     tuned = gradients(build(pretrained))

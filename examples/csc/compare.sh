@@ -108,7 +108,7 @@ for split in train valid dev test; do
     [ -f "$manifests/$split.$suffix" ] || fail "$manifests/$split.$suffix: not found; see \`csc prepare folders --help\`"
   done
 done
-contents=$(cat "$manifests"/*.tsv "$manifests"/*.spk | cksum)
+contents=$(LC_ALL=C; cat "$manifests"/*.tsv "$manifests"/*.spk | cksum)  # in an order that no locale changes
 mixing=("task.data=$manifests") conditions=()
 for kind in noise rir; do
   if [ -f "$manifests/$kind.tsv" ]; then mixing+=("task.$kind=$manifests/$kind.tsv"); fi

@@ -15,7 +15,7 @@ Pre-trains both encoders, trains a head on each while it is frozen, tunes each, 
 pre-training of CSC hears other talkers, noise and rooms, which are its method, and it has speaker labels; all that follows is the same
 for both encoders. The x-vector has the data and updates of the fine-tuning, no pre-training, and the pooling of its paper. Each training
 runs on one thread unless OMP_NUM_THREADS says otherwise. Also from the environment:
-  TRAININGS                       how many trainings run at a time (2; on a GPU all seven are small enough for 5)
+  TRAININGS                       how many trainings run at a time (2; a GPU has room for all five fine-tunings)
   CSC, W2V                        checkpoints of pre-training to take instead
   CSC_CONFIG, W2V_CONFIG          configurations of pre-training (csc_small, wav2vec2_small)
   CSC_OPTIONS, W2V_OPTIONS        further options of pre-training

@@ -71,10 +71,15 @@ def speakers_of(path: str | Path) -> set[str] | None:
 
 def hides_speakers(path: str | Path) -> bool:
     """Whether a checkpoint was, or may have been, trained on speakers that `speakers_of` does not name."""
+    return all_speakers_of(path) is None
+
+
+def all_speakers_of(path: str | Path) -> set[str] | None:
+    """`speakers_of`, but None also where a checkpoint was, or may have been, trained on speakers that it does not name."""
     state = read_state(path)
-    if _told_speakers(state) is None:
-        return True
-    return architecture(state) == "speaker_verifier" and state["task_state"].get("pretraining_speakers") is None
+    if architecture(state) == "speaker_verifier" and state.get("task_state", {}).get("pretraining_speakers") is None:
+        return None
+    return _told_speakers(state)
 
 
 def _told_speakers(state: dict[str, Any]) -> set[str] | None:

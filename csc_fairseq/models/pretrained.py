@@ -5,7 +5,7 @@ from fairseq.tasks import FairseqTask
 from csc_fairseq.errors import InputError
 from csc_fairseq.frame_encoders.loading import encoder_from_settings, pretrained_encoder
 from csc_fairseq.frame_encoders.protocol import FrameEncoder
-from csc_fairseq.inference.fairseq_files import hides_speakers, speakers_of
+from csc_fairseq.inference.fairseq_files import all_speakers_of
 
 SETTINGS = "encoder_settings"
 HEARD = "pretraining_speakers"
@@ -14,7 +14,8 @@ HEARD = "pretraining_speakers"
 
 def heard_by(pretrained: str) -> list[str] | None:
     """What HEARD is for a checkpoint."""
-    return None if hides_speakers(pretrained) else sorted(speakers_of(pretrained))
+    speakers = all_speakers_of(pretrained)
+    return None if speakers is None else sorted(speakers)
 
 
 def encoder_for(task: FairseqTask, pretrained: str | None, from_scratch: dict | None = None) -> FrameEncoder:

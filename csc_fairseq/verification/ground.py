@@ -10,12 +10,11 @@ import numpy as np
 from csc_fairseq.data.augment import NoiseBank, RirBank
 from csc_fairseq.data.manifest import Manifest, read_labels
 from csc_fairseq.data.pool import RecordingPool
-from csc_fairseq.errors import InputError
 from csc_fairseq.verification.cells import Trialled
 from csc_fairseq.verification.embedding import Material
 from csc_fairseq.verification.store import file_digest, stamp_digest
-from csc_fairseq.verification.trial_checks import read_sessions, require_distinct
-from csc_fairseq.verification.trials import MOST_INTERFERERS, TrialList, TrialOptions, build_trials
+from csc_fairseq.verification.trial_checks import labelled_trials
+from csc_fairseq.verification.trials import MOST_INTERFERERS, TrialList, TrialOptions
 
 DEVELOPMENT_TRIALS = 200_000  # under every condition; two parameters are fitted to their scores
 
@@ -80,20 +79,12 @@ def _digest(recordings: Manifest) -> list[str]:
 
 def all_pairs(manifest: Manifest, seed: int) -> TrialList:
     """All pairs of a labelled manifest's recordings, targets across sessions if there are any. InputError for none."""
-    return _labelled_trials(manifest, seed, TrialOptions())
+    return labelled_trials(manifest, seed, TrialOptions())
 
 
 def development_trials(manifest: Manifest, seed: int) -> TrialList:
     """All pairs, or a keyed choice of as many as calibration needs."""
-    return _labelled_trials(manifest, seed, TrialOptions(sample=DEVELOPMENT_TRIALS))
-
-
-def _labelled_trials(manifest: Manifest, seed: int, options: TrialOptions) -> TrialList:
-    require_distinct(manifest)
-    try:
-        return build_trials(read_labels(manifest, "spk"), read_sessions(manifest), options=options, seed=seed)
-    except InputError as error:
-        raise InputError(f"{manifest.path}: {error}") from error
+    return labelled_trials(manifest, seed, TrialOptions(sample=DEVELOPMENT_TRIALS))
 
 
 def without_trials(manifest: Manifest) -> Trialled:

@@ -1,4 +1,4 @@
-"""Lists of trials that came from files: checks against the speakers, and interferers for lists that name none."""
+"""Trials of labelled manifests, and what lists from files need: checks against the speakers, interferers if they name none."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 
 from csc_fairseq.data.manifest import Manifest, label_path, read_labels
 from csc_fairseq.errors import InputError
-from csc_fairseq.verification.trials import TrialList, assign_interferers, label_numbers
+from csc_fairseq.verification.trials import TrialList, TrialOptions, assign_interferers, build_trials, label_numbers
 
 
 def require_distinct(manifest: Manifest) -> None:
@@ -28,6 +28,15 @@ def read_sessions(manifest: Manifest) -> list[str] | None:
         return None
     sessions, speakers = read_labels(manifest, "session"), read_labels(manifest, "spk")
     return sessions if len(set(zip(speakers, sessions, strict=True))) > len(set(speakers)) else None
+
+
+def labelled_trials(manifest: Manifest, seed: int, options: TrialOptions) -> TrialList:
+    """`build_trials` of a labelled manifest, targets across sessions if there are any. InputError, naming it, for none."""
+    require_distinct(manifest)
+    try:
+        return build_trials(read_labels(manifest, "spk"), read_sessions(manifest), options=options, seed=seed)
+    except InputError as error:
+        raise InputError(f"{manifest.path}: {error}") from error
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from csc_fairseq.data.manifest import Manifest, read_labels
 from csc_fairseq.errors import InputError
 from csc_fairseq.verification.conditions import CLEAN_NAME, Condition
 from csc_fairseq.verification.embedding import Material
-from csc_fairseq.verification.trial_checks import read_sessions, require_distinct
-from csc_fairseq.verification.trials import TrialList, TrialOptions, build_trials
+from csc_fairseq.verification.trial_checks import labelled_trials
+from csc_fairseq.verification.trials import TrialList, TrialOptions
 
 CLEAN = Condition(CLEAN_NAME)
 FEWEST_TRIALS = 20  # targets, and as many non-targets, for an error rate
@@ -25,18 +25,13 @@ def draw_trials(manifest: Manifest, count: int, seed: int) -> TrialList:
     Target trials cross sessions if a .session file says that anybody has several. Keyed by seed (`build_trials`).
     InputError: fewer than LEAST_SPEAKERS speakers, or than FEWEST_TRIALS trials of either kind.
     """
-    speakers = read_labels(manifest, "spk")
-    found = len(set(speakers))
+    found = len(set(read_labels(manifest, "spk")))
     if found < LEAST_SPEAKERS:
         raise InputError(
             f"{manifest.path}: has {found} speakers, expected at least {LEAST_SPEAKERS} for trials under another talker; "
             "add speakers"
         )
-    require_distinct(manifest)
-    try:
-        trials = build_trials(speakers, read_sessions(manifest), options=TrialOptions(sample=count), seed=seed)
-    except InputError as error:
-        raise InputError(f"{manifest.path}: {error}") from error
+    trials = labelled_trials(manifest, seed, TrialOptions(sample=count))
     targets = int(trials.targets.sum())
     if min(targets, len(trials.targets) - targets) < FEWEST_TRIALS:
         raise InputError(

@@ -1,9 +1,9 @@
-"""Seconds and memory of EER and minimum DCF together on many trials, beside scikit-learn's roc_curve on the same scores.
+"""Time and memory of EER and minimum DCF on many trials, compared with scikit-learn's roc_curve on the same scores.
 
     python benchmarks/metrics.py [--trials 10000000] [--repeats 3]
 
-Each measurement has a process of its own, and the two take turns. The memory is the peak of that process, which holds
-the scores and the imported libraries too. The peer only makes the curve that both figures would be read from.
+Each measurement runs in a separate process; the two programs take turns. The memory is the peak of the process, including
+the scores and the imported libraries. roc_curve only makes the curve from which EER and minimum DCF would be read.
 """
 
 import argparse
@@ -15,14 +15,14 @@ from multiprocessing import get_context
 import numpy as np
 from sklearn.metrics import roc_curve
 
-from csc_fairseq.verification.metrics import eer, min_dcf
+from csc_fairseq.verification.metrics.error_rates import eer, min_dcf
 
 TARGET_SHARE = 0.02
 OURS, PEER = "eer + min_dcf", "roc_curve"
 
 
 def measure(name: str, trials: int) -> tuple[float, float, tuple[float, ...]]:
-    """(seconds, peak GB of this process, figures found) on scores that are the same for both."""
+    """(seconds, peak GB of this process, EER and minimum DCF if measured). Both programs get the same scores."""
     rng = np.random.default_rng(0)
     is_target = np.arange(trials) < round(TARGET_SHARE * trials)
     scores = rng.standard_normal(trials)
@@ -30,7 +30,7 @@ def measure(name: str, trials: int) -> tuple[float, float, tuple[float, ...]]:
     target, nontarget = scores[is_target], scores[~is_target]
     start = time.perf_counter()
     if name == OURS:
-        figures = eer(target, nontarget), min_dcf(target, nontarget, 0.01)
+        figures: tuple[float, ...] = (eer(target, nontarget), min_dcf(target, nontarget, 0.01))
     else:
         roc_curve(is_target, scores, drop_intermediate=False)
         figures = ()
@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=10_000_000)
     parser.add_argument("--repeats", type=int, default=3, help="the fastest counts (default: %(default)s)")
     arguments = parser.parse_args()
-    found = {OURS: [], PEER: []}
+    found: dict[str, list] = {OURS: [], PEER: []}
     with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as processes:
         for _ in range(arguments.repeats):
             for name, results in found.items():

@@ -10,29 +10,23 @@ Speaker embeddings that keep working while someone else is talking::
     model.score("enrol.wav", "test.wav")              # cosine in [-1, 1]
 
 Importing the package loads neither torch nor fairseq, so that the command line answers at once; the first use of
-``load_model`` loads torch. fairseq is needed for training only.
+``load_model`` loads torch. fairseq is needed for training, and for wav2vec 2.0 and HuBERT. In a program that imports both packages,
+in either order, fairseq's own functions know our tasks and models, and open bundles of CSC too::
+
+    import csc_fairseq
+    from fairseq import checkpoint_utils
+    models, cfg, task = checkpoint_utils.load_model_ensemble_and_task(["checkpoint_best.pt"])
 """
 
-__version__ = "0.1.0"
+from csc_fairseq.package import __version__
+from csc_fairseq.registration import register, register_when_fairseq_is_there
 
 __all__ = ["__version__", "load_model", "register"]
 
 
-def register() -> None:
-    """Registers tasks, models and criterions with fairseq, for programs that call fairseq's Python functions themselves.
-
-    `fairseq-hydra-train` does so by `common.user_dir`, which our configurations set.
-    """
-    import csc_fairseq.models.csc
-    import csc_fairseq.models.ctc_probe
-    import csc_fairseq.models.speaker_verifier
-    import csc_fairseq.tasks.csc_pretraining
-    import csc_fairseq.tasks.speaker_verification  # noqa: F401
-
-
 def __getattr__(name: str):
     if name == "load_model":
-        from csc_fairseq.inference.checkpoint import load_model
+        from csc_fairseq.inference.loading import load_model
 
         return load_model
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -40,3 +34,6 @@ def __getattr__(name: str):
 
 def __dir__() -> list[str]:
     return sorted([*globals(), "load_model"])
+
+
+register_when_fairseq_is_there()  # last, since it may import modules that need the names above

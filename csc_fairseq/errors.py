@@ -1,13 +1,20 @@
-"""The one exception for input that the user can mend."""
+"""The one exception for input that the user can correct."""
 
-from hydra.errors import CompactHydraException
+import sys
+
+# Hydra prints a CompactHydraException by its message alone, so InputError is one of them where a Hydra program runs: its command
+# has imported Hydra by the time that it imports this package. Elsewhere Hydra is not imported, even if it is installed: it takes
+# half a second. A data worker that starts without Hydra is no exception to this, because PyTorch raises its errors again in the
+# main process, from the class of that process.
+_HYDRA = sys.modules.get("hydra.errors")
+_BASES: tuple[type, ...] = (ValueError,) if _HYDRA is None else (_HYDRA.CompactHydraException, ValueError)
 
 
-class InputError(CompactHydraException, ValueError):
+class InputError(*_BASES):  # type: ignore[misc]  # the bases depend on the program
     """Bad input from the user: a file, a line, an option.
 
     The message is one line that says what was found and where, what was expected, and what to do. Programs print it without a
-    traceback: `csc` does so itself, `fairseq-hydra-train` because Hydra shows this kind of exception by its message alone.
+    traceback: `csc` does so itself, `fairseq-hydra-train` because Hydra does it for its own exceptions, and this is one there.
     """
 
     def __init__(self, message: str) -> None:

@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Writes files completely or not at all."""
 
 import os
 from collections.abc import Iterator
@@ -8,9 +8,9 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path to write to; at the end it takes the place of `path`, whose folder is made if need be.
+    """A temporary path to write to. At the end, the new file replaces `path`. Missing folders are made.
 
-    Whoever reads `path` meanwhile sees the old or the new file, never half of one; if writing fails, the old one stays.
+    A program that reads `path` meanwhile sees the old or the new file, never a part. If writing fails, the old file remains.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

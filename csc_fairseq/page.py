@@ -1,4 +1,4 @@
-"""Pages of one HTML file: their style, and pictures that are part of the file."""
+"""For pages that are a single HTML file: their style, and pictures inside the file."""
 
 import base64
 import io
@@ -6,7 +6,7 @@ from html import escape
 
 from matplotlib.figure import Figure
 
-DOTS_PER_INCH = 144  # twice what a page shows, for fine screens
+DOTS_PER_INCH = 144  # twice the resolution of a page, for high-resolution screens
 
 STYLE = """
  body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
@@ -32,7 +32,7 @@ def png(figure: Figure) -> bytes:
 
 
 def picture(image: bytes, caption: str) -> str:
-    """An HTML figure with its PNG inside."""
+    """An HTML figure that contains its PNG."""
     data = base64.b64encode(image).decode()
     text = escape(caption)
     return f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'

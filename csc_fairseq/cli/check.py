@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from csc_fairseq.data.check import check_manifest, compare_manifests
+from csc_fairseq.corpora.check import check_manifest, compare_manifests
 from csc_fairseq.data.manifest import LABEL_SUFFIXES, Manifest, identity_labels, label_path, read_manifest
 
 SUMMARY = "validate manifests: every problem with file and line"

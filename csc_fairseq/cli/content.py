@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from csc_fairseq.data.manifest import read_manifest, write_lines
-    from csc_fairseq.inference.content import content_report, load_reader, transcribe
+    from csc_fairseq.verification.evaluation.content import content_report, load_reader, transcribe
 
     if arguments.out.suffix != ".json":
         raise InputError(f"{arguments.out}: expected a name that ends in .json")

@@ -9,7 +9,7 @@ from csc_fairseq.errors import InputError
 
 SUMMARY = "synthesise voices, train a small model on them, verify it, write one HTML page"
 EXAMPLE = "csc demo --out demo_run"
-NEEDED = ("espeakng_loader",)
+NEEDED = ("espeakng_loader", "fairseq")
 UPDATES = 800
 FEWEST_UPDATES = 20  # the log has a line every 10
 

@@ -8,8 +8,9 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 
-from csc_fairseq import __version__
+from csc_fairseq.package import FOLDER, TRAINING, __version__
 
 SUMMARY = "check the installation, one line a check"
 EXAMPLE = "csc doctor"
@@ -21,20 +22,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints PASS or FAIL with details for every check. Exit status 1 if one failed."""
+    """Prints PASS or FAIL with details for every check, NOTE for what need not be changed. Exit status 1 if one failed."""
     failures = 0
-    print(f"csc-fairseq {__version__} in {os.path.dirname(os.path.dirname(__file__))}")
-    for name, check in CHECKS.items():
+    checks = CHECKS | (TRAINING_CHECKS if find_spec("fairseq") else {})
+    print(f"csc-fairseq {__version__} in {FOLDER.parent}")
+    for name, check in checks.items():
         try:
             verdict, detail = "PASS", check()
         except Exception as error:  # whatever a broken installation raises is this verb's result
             if arguments.debug:
                 raise
             failures += 1
-            verdict, detail = "FAIL", f"{type(error).__name__}: {error}".splitlines()[0]
+            verdict, detail = "FAIL", _first_line(error)
         print(f"{verdict}  {name}: {detail}", flush=True)
-    print("all is well" if not failures else f"{failures} of {len(CHECKS)} checks failed")
+    for name, note in NOTES.items():
+        if text := note():
+            print(f"NOTE  {name}: {text}")
+    print("all is well" if not failures else f"{failures} of {len(checks)} checks failed")
     return 1 if failures else 0
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def python() -> str:
@@ -46,9 +55,13 @@ def python() -> str:
 
 
 def torch() -> str:
-    """PyTorch computes."""
+    """PyTorch computes, and is new enough to run no code from a checkpoint."""
     import torch
 
+    if torch.__version__ < "2.6":
+        raise RuntimeError(
+            f"found {torch.__version__}, expected 2.6 or newer: older ones run code that a file contains"
+        )
     total = float((torch.ones(3) * 2).sum())
     if total != 6:
         raise RuntimeError(f"2 + 2 + 2 gave {total}")
@@ -114,12 +127,31 @@ def hardware() -> str:
     return f"{cores} CPU cores, {', '.join(gpus) if gpus else 'no GPU (training runs on the CPU)'}"
 
 
+def without_training() -> str | None:
+    """Whether the packages for training are missing."""
+    if find_spec("fairseq"):
+        return None
+    needing = "training, csc mix, csc demo and the networks of wav2vec 2.0 and HuBERT"
+    return f"fairseq is not installed; only {needing} need it: {TRAINING}"
+
+
+def unusable_torchaudio() -> str | None:
+    """fairseq-fixed brings a torchaudio for CUDA, which cannot be imported beside a CPU build of PyTorch."""
+    if find_spec("torchaudio") is None:
+        return None
+    try:
+        import torchaudio  # noqa: F401
+    except Exception as error:  # a missing library, a missing symbol, another version of PyTorch
+        return f"cannot be imported ({_first_line(error)}); csc-fairseq does not use it: pip uninstall torchaudio"
+    return None
+
+
 CHECKS: dict[str, Callable[[], str]] = {
     "python": python,
     "torch": torch,
-    "fairseq": fairseq,
-    "hydra": hydra,
     "soundfile": soundfile,
     "resampling": resampler,
     "hardware": hardware,
 }
+TRAINING_CHECKS: dict[str, Callable[[], str]] = {"fairseq": fairseq, "hydra": hydra}
+NOTES: dict[str, Callable[[], str | None]] = {"training": without_training, "torchaudio": unusable_torchaudio}

@@ -54,7 +54,8 @@ def _recordings(inputs: list[str]) -> tuple[list[str], list[Path]]:
     """Names and paths; manifests are taken apart."""
     from csc_fairseq.data.manifest import read_manifest
 
-    names, files = [], []
+    names: list[str] = []
+    files: list[Path] = []
     for given in inputs:
         if given.endswith(".tsv"):
             manifest = read_manifest(given)

@@ -92,8 +92,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the table of error rates; writes everything to --out."""
-    from csc_fairseq.verification.benchmark import run_benchmark
-    from csc_fairseq.verification.benchmark_options import BenchmarkOptions
+    from csc_fairseq.verification.evaluation.benchmark import run_benchmark
+    from csc_fairseq.verification.evaluation.benchmark_options import BenchmarkOptions
 
     require_device(arguments.device)
     if arguments.jobs is None:

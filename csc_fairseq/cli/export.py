@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Writes the bundle and says how large it is."""
-    from csc_fairseq.inference.checkpoint import load_model, save_bundle
+    from csc_fairseq.inference.loading import load_model, save_bundle
 
     if Path(arguments.out).resolve() == Path(arguments.checkpoint).resolve():
         raise InputError(f"{arguments.out}: is the checkpoint itself, which would be lost; choose another name")

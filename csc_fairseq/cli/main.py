@@ -11,8 +11,8 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
-from csc_fairseq import __version__
 from csc_fairseq.errors import InputError
+from csc_fairseq.package import __version__
 
 VERBS = {
     "doctor": "csc_fairseq.cli.doctor",
@@ -42,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit status: the verb's own (0 is success), 2 for bad input, 130 when interrupted. Unknown options, --help and
         --version leave through SystemExit, as argparse does.
     """
-    logging.basicConfig(level=logging.WARNING)  # first, since importing fairseq would let everybody's debug lines through
+    # First, because the import of fairseq shows the debugging lines of all packages unless logging is set up.
+    logging.basicConfig(level=logging.WARNING)
     argv = list(sys.argv[1:] if argv is None else argv)
     verb = argv[0] if argv and argv[0] in VERBS else None
     if verb is None:

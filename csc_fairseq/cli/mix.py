@@ -2,25 +2,30 @@
 
 import argparse
 import json
-import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from csc_fairseq.errors import InputError
+from csc_fairseq.package import CONFIGURATIONS, require_training
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from csc_fairseq.data.mixture_dataset import MixtureDataset
 
 SUMMARY = "render the mixtures that training hears, with their sources, to WAV files"
-EXAMPLE = "csc mix --config-name csc_small task.data=manifests task.rir=manifests/rir.tsv --count 3 --epoch 2 --out mixes"
-CONFIGURATIONS = Path(__file__).parents[1] / "config"
+EXAMPLE = (
+    "csc mix --config-name csc_small task.data=manifests task.rir=manifests/rir.tsv --count 3 --epoch 2 --out mixes"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of this verb."""
-    parser.add_argument("--config-name", required=True, metavar="NAME", help="configuration of the training: csc_small, …")
+    parser.add_argument(
+        "--config-name", required=True, metavar="NAME", help="configuration of the training: csc_small, …"
+    )
     parser.add_argument(
         "overrides", nargs="*", metavar="OPTION=VALUE", help="as in the training command; task.data at least"
     )
@@ -37,6 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     import soundfile
     from tqdm import tqdm
 
+    require_training("mixing")
     dataset = _dataset(arguments.config_name, arguments.overrides, arguments.split, arguments.epoch)
     items = arguments.index if arguments.index is not None else range(min(arguments.count, len(dataset)))
     for item in items:
@@ -86,7 +92,6 @@ def _dataset(name: str, overrides: Sequence[str], split: str, epoch: int | None)
         raise InputError(f"--epoch {epoch}: the first epoch is 1")
     if split != "train" and epoch is not None:
         raise InputError(f"split {split} has fixed mixes, the same in all epochs; leave --epoch out")
-    logging.getLogger("hydra").setLevel(logging.WARNING)  # fairseq's import lets everybody's debugging through
     hydra_init()
     try:
         # The version that fairseq counts on: a newer one would stay set for the process, and its own loading fails then.
@@ -107,7 +112,7 @@ def _dataset(name: str, overrides: Sequence[str], split: str, epoch: int | None)
     return dataset
 
 
-def _talkers(dataset: "MixtureDataset", recordings: "list[int]") -> list[dict[str, str] | None]:
+def _talkers(dataset: "MixtureDataset", recordings: "np.ndarray") -> list[dict[str, str] | None]:
     """Identity and file in each slot, None for an empty one."""
     pool = dataset.pool
     return [

@@ -4,12 +4,17 @@ import argparse
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from csc_fairseq.inference.speaker_encoder import SpeakerEncoder
+    from csc_fairseq.inference.embedding_model import EmbeddingModel
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """--model and --device."""
-    parser.add_argument("--model", required=True, metavar="CKPT", help="checkpoint of fairseq-hydra-train, or a bundle")
+    parser.add_argument(
+        "--model",
+        required=True,
+        metavar="CKPT",
+        help="a checkpoint of csc, a fine-tuned verifier, wav2vec 2.0 or HuBERT, or a bundle",
+    )
     parser.add_argument("--device", default="cpu", help="where the model runs, e.g. cuda (default: %(default)s)")
 
 
@@ -33,9 +38,9 @@ def require_device(device: str) -> None:
         raise InputError(f"--device {device}: cannot be used ({reason}); use cpu") from error
 
 
-def load_model(arguments: argparse.Namespace) -> "SpeakerEncoder":
+def load_model(arguments: argparse.Namespace) -> "EmbeddingModel":
     """The model that --model and --device name. InputError for a device that is not there."""
-    from csc_fairseq.inference.checkpoint import load_model
+    from csc_fairseq.inference.loading import load_model
 
     require_device(arguments.device)
     return load_model(arguments.model, arguments.device)

@@ -4,8 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from csc_fairseq.data.manifest import label_path, read_manifest, write_labels, write_lines, write_manifest
-from csc_fairseq.data.preparation import (
+from csc_fairseq.corpora.preparation import (
     EXTENSIONS,
     KEPT_FOR_TRAINING,
     Recording,
@@ -16,8 +15,8 @@ from csc_fairseq.data.preparation import (
     summary,
     write_splits,
 )
-from csc_fairseq.data.split_table import assign_splits, read_recording_list, read_split_table, select_recordings
-from csc_fairseq.data.transcripts import (
+from csc_fairseq.corpora.split_table import assign_splits, read_recording_list, read_split_table, select_recordings
+from csc_fairseq.corpora.transcripts import (
     DICTIONARY,
     SOURCES,
     SUFFIX,
@@ -27,6 +26,7 @@ from csc_fairseq.data.transcripts import (
     read_letters,
     to_letters,
 )
+from csc_fairseq.data.manifest import label_path, read_manifest, write_labels, write_lines, write_manifest
 from csc_fairseq.errors import InputError
 
 SUMMARY = "write manifests for a corpus of speech, or for noise and room impulse responses; transcripts"
@@ -236,7 +236,7 @@ def _hold_out(splits: dict[str, list[Recording]], args: argparse.Namespace) -> d
     held_out = choose_held_out(train, args.valid_per_speaker, args.valid_share, args.seed)
     if not any(held_out):
         raise InputError("no training speaker can spare recordings for split valid; hold out fewer, or none")
-    parts = {False: [], True: []}
+    parts: dict[bool, list[Recording]] = {False: [], True: []}
     for recording, held in zip(train, held_out, strict=True):
         parts[held].append(recording)
     return dict(sorted((splits | {"train": parts[False], "valid": parts[True]}).items()))

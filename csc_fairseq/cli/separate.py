@@ -31,6 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
         if stems.count(stem) > 1:
             raise InputError(f"{stems.count(stem)} recordings are named {stem!r}; give each its own --out")
     model = load_model(arguments)
+    model.require_separation()
     folder = Path(arguments.out)
     targets = [[folder / f"{stem}_{number + 1}.wav" for number in range(model.streams)] for stem in stems]
     inputs = {file.resolve() for file in files}

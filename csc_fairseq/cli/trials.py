@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from csc_fairseq.data.manifest import Manifest
-    from csc_fairseq.verification.trials import TrialOptions
+    from csc_fairseq.verification.trials.drawing import TrialOptions
 
 SUMMARY = "list verification trials of a manifest, with the talkers who will interfere"
 EXAMPLE = """
@@ -82,9 +82,8 @@ def run(arguments: argparse.Namespace) -> int:
     import numpy as np
 
     from csc_fairseq.data.manifest import label_path, read_labels, read_manifest
-    from csc_fairseq.verification.trial_checks import require_distinct
-    from csc_fairseq.verification.trial_file import enrolments_path, write_trials
-    from csc_fairseq.verification.trials import build_trials, usable_recordings
+    from csc_fairseq.verification.trials.drawing import build_trials, require_distinct, usable_recordings
+    from csc_fairseq.verification.trials.trial_file import enrolments_path, write_trials
 
     options = _options(arguments)
     manifest = read_manifest(arguments.manifest)
@@ -118,7 +117,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _options(arguments: argparse.Namespace) -> "TrialOptions":
-    from csc_fairseq.verification.trials import TrialOptions
+    from csc_fairseq.verification.trials.drawing import TrialOptions
 
     asked = {"same": list(arguments.same), "cross": list(arguments.cross)}
     if arguments.gender and "gender" not in asked[arguments.gender]:
@@ -141,7 +140,7 @@ def _attributes(
     arguments: argparse.Namespace, options: "TrialOptions", manifest: "Manifest", speakers: list[str]
 ) -> "dict[str, np.ndarray]":
     """Columns of the table; none without one."""
-    from csc_fairseq.verification.speaker_attributes import read_speaker_attributes, require_columns
+    from csc_fairseq.verification.trials.speaker_attributes import read_speaker_attributes, require_columns
 
     columns = [*options.same, *options.cross, *(column for column, _ in options.only)]
     table = arguments.speaker_table

@@ -1,7 +1,7 @@
 """fairseq criterion `csc`: separation and identification of the same streams under one permutation."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -10,6 +10,7 @@ from fairseq.criterions import FairseqCriterion, register_criterion
 from fairseq.dataclass import FairseqDataclass
 from torch import Tensor
 
+from csc_fairseq.criterions.logged_sums import LoggedSums
 from csc_fairseq.errors import InputError
 from csc_fairseq.losses.contrastive import (
     contrastive_separative_loss,
@@ -21,34 +22,37 @@ from csc_fairseq.losses.permutation import best_permutation, reorder, separation
 from csc_fairseq.losses.si_snr import si_snr
 from csc_fairseq.models.csc import CscModel, unwrapped
 from csc_fairseq.modules.separative_encoder import SeparativeOutput
+from csc_fairseq.options import option
 
 
 @dataclass
 class CscCriterionConfig(FairseqDataclass):
-    """Options of `criterion=csc`: L = L_sep + λ(t)·½[ℓ(q) + ℓ(s)] + μ·(1 − spread of the table)."""
+    """Options of `criterion=csc`: L = L_sep + λ(t)·½[ℓ(q) + ℓ(s)]."""
 
-    contrastive_weight: float = field(
-        default=20.0, metadata={"help": "λ, nats of identification against dB of separation"}
-    )
-    contrastive_warmup: int = field(default=200, metadata={"help": "updates over which λ rises linearly from 0"})
-    table_spread_weight: float = field(
-        default=0.0, metadata={"help": "μ, pressure that keeps the table's rows apart; 0 = off"}
-    )
+    contrastive_weight: float = option(20.0, "λ, nats of identification against dB of separation")
+    contrastive_warmup: int = option(200, "updates over which λ rises linearly from 0")
 
 
 @register_criterion("csc", dataclass=CscCriterionConfig)
 class CscCriterion(FairseqCriterion):
-    """Returns the sum over mixtures; fairseq divides gradients by the global number of mixtures, so ranks see the global batch."""
+    """The loss of pre-training.
 
-    def __init__(self, task, contrastive_weight: float, contrastive_warmup: int, table_spread_weight: float) -> None:
+    It returns the sum over mixtures. fairseq divides gradients by the number of mixtures on all ranks, so they are those of the
+    global batch.
+
+    Args:
+        contrastive_weight, contrastive_warmup: see `CscCriterionConfig`.
+
+    Raises:
+        InputError: a negative option.
+    """
+
+    def __init__(self, task, contrastive_weight: float, contrastive_warmup: int) -> None:
         super().__init__(task)
-        if contrastive_weight < 0 or contrastive_warmup < 0 or table_spread_weight < 0:
-            raise InputError(
-                "criterion: contrastive_weight, contrastive_warmup and table_spread_weight must not be negative"
-            )
+        if contrastive_weight < 0 or contrastive_warmup < 0:
+            raise InputError("criterion: contrastive_weight and contrastive_warmup must not be negative")
         self.contrastive_weight = contrastive_weight
         self.contrastive_warmup = contrastive_warmup
-        self.table_spread_weight = table_spread_weight
 
     def forward(self, model, sample: dict, reduce: bool = True) -> tuple[Tensor, int, dict]:
         """Loss summed over the batch's B mixtures (dB + λ nats), B, and sums to log."""
@@ -57,8 +61,6 @@ class CscCriterion(FairseqCriterion):
         terms = self._terms(module, output, sample)
         mixtures = len(terms.permutation)
         loss = terms.separation + self._weight(module.num_updates) * terms.identification
-        if self.table_spread_weight:
-            loss = loss + self.table_spread_weight * mixtures * (1 - module.table.spread())
         logging = {
             "loss": loss.detach(),
             "separation_loss": terms.separation.detach(),
@@ -66,13 +68,13 @@ class CscCriterion(FairseqCriterion):
             "attended_loss": terms.attended_loss.detach().sum(),
             "talkers": terms.known.sum(),
             "correct": terms.correct,
-            "alpha": module.table.alpha.detach() * mixtures,
             "nsentences": mixtures,
             "ntokens": sample["net_input"]["source"].numel(),
             "sample_size": mixtures,
         }
         if self.training:
-            module.encoder.memory.stage(output.queries, sample["net_input"]["recordings"], terms.voiced(sample["present"]))
+            recordings, voiced = sample["net_input"]["recordings"], terms.voiced(sample["present"])
+            module.encoder.memory.stage(output.queries, recordings, voiced)
         else:
             logging |= self._validation_figures(module, output, terms, sample)
         return loss, mixtures, logging
@@ -104,7 +106,7 @@ class CscCriterion(FairseqCriterion):
         return self.contrastive_weight * min(1.0, updates / self.contrastive_warmup)
 
     def _validation_figures(self, module: CscModel, output: SeparativeOutput, terms: "Terms", sample: dict) -> dict:
-        """Sums over the batch of what only validation reports."""
+        """Figures that only validation reports, summed over the batch."""
         mixture, sources, present = sample["net_input"]["source"], sample["sources"], sample["present"]
         estimates = reorder(output.estimates, terms.permutation)
         improvement = si_snr(estimates, sources) - si_snr(mixture.unsqueeze(1), sources)
@@ -121,7 +123,7 @@ class CscCriterion(FairseqCriterion):
             "gradient_ratio": mixture.new_zeros(()),
             "gradient_batches": 0,
         }
-        # It costs a backward pass, and one batch of the fixed mixes is enough.
+        # One batch of the fixed mixes is enough for a figure that costs a backward pass.
         if talkers and bool((sample["id"] == 0).any()):
             figures |= {"gradient_ratio": self._gradient_ratio(module, sample), "gradient_batches": 1}
         return figures
@@ -139,28 +141,22 @@ class CscCriterion(FairseqCriterion):
     @classmethod
     def reduce_metrics(cls, logging_outputs: list[dict]) -> None:
         """Means over mixtures, talkers or overlapped talkers of all ranks. Losses are in dB and nats, not in fairseq's bits."""
-        sums = {key: float(sum(log[key] for log in logging_outputs)) for key in logging_outputs[0]}
-
-        def mean(key: str, count: str, name: str | None = None, digits: int = 3) -> None:
-            if sums[count]:
-                metrics.log_scalar(name or key, sums[key] / sums[count], sums[count], round=digits)
-
-        for key in ("loss", "separation_loss", "alpha"):
-            mean(key, "sample_size")
-        for key in ("query_loss", "attended_loss"):
-            mean(key, "talkers")
-        mean("correct", "talkers", "accuracy", 4)
-        if "si_snri" in sums:
-            mean("si_snri", "overlapped")
-            mean("table_spread", "sample_size")
-            mean("gradient_ratio", "gradient_batches")
-            mean("rank_q", "talkers", "effective_rank", 1)
+        sums = LoggedSums(logging_outputs)
+        for name in ("loss", "separation_loss"):
+            sums.log_mean(name, "sample_size")
+        for name in ("query_loss", "attended_loss"):
+            sums.log_mean(name, "talkers")
+        sums.log_mean("correct", "talkers", "accuracy", 4)
+        # Of validation alone.
+        sums.log_mean("si_snri", "overlapped")
+        sums.log_mean("table_spread", "sample_size")
+        sums.log_mean("gradient_ratio", "gradient_batches")
+        sums.log_mean("rank_q", "talkers", "effective_rank", 1)
         if sums.get("prior_entropy"):
             talkers, loss = sums["talkers"], sums["query_loss"] / sums["talkers"]
             for prior, name in (("prior_entropy", "bound"), ("uniform_entropy", "bound_uniform")):
                 metrics.log_scalar(name, information_bound(loss, sums[prior] / talkers), talkers, round=3)
-        if "wait_seconds" in sums:
-            mean("wait_seconds", "step_seconds", "data_wait", 4)
+        sums.log_data_wait()
 
     @staticmethod
     def logging_outputs_can_be_summed() -> bool:

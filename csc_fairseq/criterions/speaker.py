@@ -1,6 +1,7 @@
 """fairseq criterion `speaker`: verification by margin or metric losses in training, by the error rate of trials in validation."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from fairseq import metrics
@@ -10,20 +11,20 @@ from fairseq.logging.meters import MetersDict
 from omegaconf import II
 from torch import Tensor, nn
 
-from csc_fairseq.data.rng import text_key
+from csc_fairseq.criterions.logged_sums import LoggedSums
 from csc_fairseq.errors import InputError
 from csc_fairseq.losses.margin import MARGINS, MarginClassifier, margin_at
 from csc_fairseq.losses.metric import METRICS, ScaledCosine, own_speaker_loss
 from csc_fairseq.losses.permutation import best_permutation, reorder, separation_costs
 from csc_fairseq.models.speaker_verifier import VerifierOutput
+from csc_fairseq.modules.identity_rows import IdentityRows
 from csc_fairseq.modules.loudness import loudest_streams
 from csc_fairseq.options import option
-from csc_fairseq.verification.metrics import eer
-from csc_fairseq.verification.trial_dataset import FEWEST_TRIALS
+from csc_fairseq.verification.metrics.error_rates import eer
+from csc_fairseq.verification.trials.trial_dataset import FEWEST_TRIALS, VALIDATION_CONDITIONS
 
 LOSSES = (*MARGINS, *METRICS)
-CONDITIONS = ("clean", "talker")
-"""Names of the conditions that a validation batch numbers: the test alone, or somebody else talking over it"""
+CONDITION_NAMES = tuple(VALIDATION_CONDITIONS)  # in the order in which a validation batch numbers them
 
 
 @dataclass
@@ -43,15 +44,15 @@ class SpeakerCriterionConfig(FairseqDataclass):
 
 
 @register_criterion("speaker", dataclass=SpeakerCriterionConfig)
-class SpeakerCriterion(FairseqCriterion):
+class SpeakerCriterion(IdentityRows, FairseqCriterion):
     """Training: the sum over views of the loss on the stream that holds the target. Validation: scores, for error rates.
 
-    What a loss learns for itself (the training speakers' centres, or scale and bias) lives here rather than in the model:
-    fairseq trains and saves it, and inference leaves it behind.
+    The loss has weights of its own: the training speakers' centres, or a scale and a bias. They are here rather than in the model.
+    fairseq trains and saves them, and inference does without them.
 
     Args:
-        task: its `identities` are the training speakers, in the order of their rows; `cfg.views` utterances of a
-            target lie side by side in a batch, and `cfg.distinct_speakers` says whether targets differ within it.
+        task: its `identities` are the training speakers, in the order of their rows. `cfg.views` utterances of a target are
+            neighbours in a batch. `cfg.distinct_speakers` says whether the targets of a batch are of different speakers.
 
     Raises:
         InputError: an option out of its range, fewer than two speakers, a metric loss with fewer than two views or
@@ -72,43 +73,27 @@ class SpeakerCriterion(FairseqCriterion):
                 )
             if not task.cfg.distinct_speakers:
                 raise InputError(
-                    f"criterion.loss={cfg.loss} takes every item of a batch for a speaker of its own, and "
-                    "task.distinct_speakers is false; set it to true, or criterion.loss=aam"
+                    f"criterion.loss={cfg.loss} needs batches of different speakers, and task.distinct_speakers is false; "
+                    "set it to true, or criterion.loss=aam"
                 )
         self.kind = cfg.loss
         self.margin_warmup = cfg.margin_warmup
         self.separation_weight = cfg.separation_weight
         self.views = task.cfg.views
-        self._loaded_speakers: int | None = None
         if cfg.loss in MARGINS:
-            self.register_buffer("identity_key", torch.tensor(text_key("\n".join(task.identities))))
+            self.set_identities(task.identities, rows="classifier.weight")
             self.classifier = MarginClassifier(
                 len(task.identities), cfg.embedding_channels, cfg.loss, cfg.margin, cfg.scale, cfg.sub_centres
             )
         else:
             self.scaling = ScaledCosine()
 
-    def load_state_dict(self, state_dict: dict, *args, **kwargs):
-        """PyTorch's, but centres of other speakers are not loaded: the next update then says so.
-
-        It cannot be said here, because fairseq's trainer replaces any complaint by one of its own about architectures.
-        """
-        if self.kind in MARGINS and "identity_key" in state_dict:
-            if int(state_dict["identity_key"]) != int(self.identity_key):
-                self._loaded_speakers = len(state_dict["classifier.weight"])
-                return None
-        return super().load_state_dict(state_dict, *args, **kwargs)
-
     def forward(self, model: nn.Module, sample: dict, reduce: bool = True) -> tuple[Tensor, int, dict]:
         """In training the loss summed over the batch's views, their number, and sums to log; else 0, trials, and scores."""
         return self._train(model, sample) if self.training else self._score(model, sample)
 
     def _train(self, model: nn.Module, sample: dict) -> tuple[Tensor, int, dict]:
-        if self._loaded_speakers is not None:
-            raise InputError(
-                f"{self.task.cfg.data}/train.tsv: its {len(self.task.identities)} speakers differ from the checkpoint's "
-                f"{self._loaded_speakers}; resume on the manifest it was trained on, or start a new run folder (hydra.run.dir)"
-            )
+        self.require_same_identities(f"{self.task.cfg.data}/train.tsv")
         if self.separation_weight and model.frozen:
             raise InputError(
                 f"criterion.separation_weight is {self.separation_weight:g}, which trains an encoder that model.frozen=true leaves "
@@ -121,7 +106,7 @@ class SpeakerCriterion(FairseqCriterion):
             cosines = self.classifier(embeddings)
             losses = self.classifier.loss(cosines, sample["speakers"], margin)
             correct = cosines.argmax(1) == sample["speakers"]
-            figures = {"margin": margin * views, "scale": self.classifier.scale * views}
+            figures: dict[str, Any] = {"margin": margin * views, "scale": self.classifier.scale * views}
         else:
             logits = self.scaling(METRICS[self.kind](embeddings.unflatten(0, (-1, self.views))))
             losses = own_speaker_loss(logits)
@@ -145,10 +130,19 @@ class SpeakerCriterion(FairseqCriterion):
         return loss, views, logging | figures
 
     def _targets(self, output: VerifierOutput, sample: dict) -> tuple[Tensor, Tensor | None]:
-        """(n, E) embeddings of the streams that got the targets, and (n,) dB of separation, None if the encoder does not separate.
+        """Embeddings of the streams that got the targets, and the loss of separation.
 
-        The permutation that separates best says which stream got whom, as in pre-training. sample: of `SpeakerDataset`.
-        InputError: separation_weight and nothing separated; streams without waveforms, or another number of them than of sources.
+        The permutation that separates best says which stream got whom, as in pre-training.
+
+        Args:
+            sample: a batch of `SpeakerDataset`.
+
+        Returns:
+            (n, E), and (n,) dB, smaller is better; None if the encoder does not separate.
+
+        Raises:
+            InputError: separation_weight with an encoder that does not separate; several streams without waveforms; another number
+                of streams than of sources.
         """
         streams = output.embeddings.shape[1]
         if output.estimates is None:
@@ -221,22 +215,17 @@ def condition_error_rate(scores: Tensor, targets: Tensor) -> float:
 
 
 def _log_means(logging_outputs: list[dict]) -> None:
-    sums = {key: float(sum(log[key] for log in logging_outputs)) for key in logging_outputs[0]}
-
-    def mean(key: str, count: str, name: str | None = None, digits: int = 3) -> None:
-        if key in sums and sums[count]:
-            metrics.log_scalar(name or key, sums[key] / sums[count], sums[count], round=digits)
-
-    for key in ("loss", "speaker_loss", "separation_loss", "margin", "scale"):
-        mean(key, "sample_size")
-    mean("correct", "queries", "accuracy", 4)
-    mean("wait_seconds", "step_seconds", "data_wait", 4)
+    sums = LoggedSums(logging_outputs)
+    for name in ("loss", "speaker_loss", "separation_loss", "margin", "scale"):
+        sums.log_mean(name, "sample_size")
+    sums.log_mean("correct", "queries", "accuracy", 4)
+    sums.log_data_wait()
 
 
 def _log_error_rates(logging_outputs: list[dict]) -> None:
-    """`eer_clean`, `eer_talker` (where there are such trials), their mean `eer`, and the same as `loss`: over all batches so far.
+    """Over all batches so far: `eer_clean`, `eer_talker` (if there are such trials), and their mean, as `eer` and as `loss`.
 
-    fairseq leaves meters whose names begin with _ out of its logs.
+    Meters whose names begin with _ are not in fairseq's logs.
     """
     trials = {key: torch.cat([log[key] for log in logging_outputs]) for key in ("scores", "targets", "conditions")}
     for key, values in trials.items():
@@ -251,6 +240,7 @@ def _log_error_rates(logging_outputs: list[dict]) -> None:
         return round(sum(rates) / len(rates), 3)
 
     for condition in trials["conditions"].unique().tolist():
-        metrics.log_derived(f"eer_{CONDITIONS[condition]}", lambda meters, condition=condition: rate(meters, condition))
+        name = f"eer_{CONDITION_NAMES[condition]}"
+        metrics.log_derived(name, lambda meters, condition=condition: rate(meters, condition))
     metrics.log_derived("eer", mean)
     metrics.log_derived("loss", mean)

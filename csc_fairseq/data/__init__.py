@@ -1,1 +1,1 @@
-"""Audio on its way into the network: manifests, partial reads, mixing plans and the dataset that renders them."""
+"""From a recording to a training batch: manifests, partial reads, mixing plans, rendering, datasets."""

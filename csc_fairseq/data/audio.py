@@ -1,8 +1,8 @@
-"""Mono audio from WAV, FLAC and Ogg-Opus files: headers and partial reads, every failure named.
+"""Mono audio from WAV, FLAC and Ogg-Opus files: headers and partial reads. Every error names its file.
 
-soundfile decodes. A crop is read by seeking, so a two-second view of an hour-long file costs two seconds. Opus decoders
-keep state: a crop may differ from the same stretch of the wholly decoded file by some 0.003 of full scale at its
-beginning, but the same crop always gives the same samples.
+soundfile decodes. A crop is read by seeking: two seconds of an hour-long file cost as much as two seconds. An Opus
+decoder keeps state, so the beginning of a crop may differ from the fully decoded file by about 0.003 of full scale. The
+same crop always gives the same samples.
 """
 
 from dataclasses import dataclass
@@ -15,25 +15,25 @@ import soxr
 
 from csc_fairseq.errors import InputError
 
-# Samples of the lower rate; longer than soxr's filter, so that a resampled crop equals that of the resampled whole.
+# In samples of the lower rate. Longer than soxr's filter: a resampled crop equals that part of the resampled file.
 RESAMPLING_MARGIN = 2048
 
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What a file's header says. sample_rate: Hz. frames: samples per channel, at that rate."""
+    """The contents of a file's header. sample_rate: Hz. frames: samples per channel, at that rate."""
 
     sample_rate: int
     channels: int
     frames: int
 
     def frames_at(self, sample_rate: int) -> int:
-        """Samples at `sample_rate` (Hz), rounded down: every one of them lies within the recording."""
+        """Length in samples at `sample_rate` (Hz), rounded down: every sample lies within the recording."""
         return self.frames * sample_rate // self.sample_rate
 
 
 def probe(path: str | Path) -> AudioInfo:
-    """Read a file's header only. InputError if the file is missing, is not audio or holds no samples."""
+    """Read only the header of a file. InputError if the file is missing, is not audio or has no samples."""
     with _open(path) as file:
         return _info(path, file)
 
@@ -45,19 +45,19 @@ def require_format(path: str | Path, info: AudioInfo, sample_rate: int, resample
     if info.sample_rate != sample_rate and not resample:
         raise InputError(
             f"{path}: has {info.sample_rate} Hz, expected {sample_rate} Hz; convert it (sox IN -r {sample_rate} OUT), "
-            "or let a command resample that has an option for it (task.resample=true, --resample)"
+            "or resample while reading, if the command has the option (task.resample=true, --resample)"
         )
 
 
 def load_crop(path: str | Path, start: int, frames: int, sample_rate: int, resample: bool = False) -> np.ndarray:
     """Read samples [start, start + frames) of a mono file; float32 [frames], full scale is 1.
 
-    start, frames: samples at `sample_rate` (Hz); frames = -1 reads to the end. With `resample`, files of another rate
-    are resampled (soxr, HQ), and a crop equals that stretch of the resampled whole; without it (our default) they are
-    errors, because upsampled speech has no energy in the upper band and gives its corpus away.
+    start, frames: samples at `sample_rate` (Hz); frames = -1 reads to the end. With `resample`, a file of another rate is
+    resampled (soxr, HQ), and the crop equals that part of the resampled file. Without it (our default), another rate is an
+    error: upsampled speech has no energy in the upper band, which would tell the network the corpus.
 
     InputError, naming the file: missing or corrupt file, another rate, more than one channel, NaN or infinite samples,
-    fewer samples than asked for.
+    fewer samples than requested.
     """
     if start < 0 or frames < -1 or frames == 0:
         raise ValueError(f"start {start}, frames {frames}: expected start >= 0 and frames >= 1, or -1 for all")
@@ -69,14 +69,14 @@ def load_crop(path: str | Path, start: int, frames: int, sample_rate: int, resam
         if stop > available or start >= available:
             raise InputError(
                 f"{path}: holds {available} samples at {sample_rate} Hz, expected {max(stop, start + 1)}; it was cut "
-                "or replaced after its manifest was written, see `csc check`"
+                "or replaced after its manifest was written, run `csc check`"
             )
         if info.sample_rate == sample_rate:
             samples = _read(path, file, start, stop)
         else:
             samples = _read_resampled(path, file, info, start, stop, sample_rate)
     if not np.isfinite(samples).all():
-        raise InputError(f"{path}: has NaN or infinite samples within {start} to {stop}; repair it or drop it")
+        raise InputError(f"{path}: has NaN or infinite samples between {start} and {stop}; repair it or leave it out")
     return samples
 
 
@@ -84,7 +84,7 @@ def _open(path: str | Path) -> soundfile.SoundFile:
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file; expected a WAV, FLAC or Ogg-Opus recording")
     if Path(path).suffix.lower() == ".raw":
-        raise InputError(f"{path}: raw samples state no rate; expected a WAV, FLAC or Ogg-Opus file")
+        raise InputError(f"{path}: raw samples have no sample rate; expected a WAV, FLAC or Ogg-Opus file")
     try:
         return soundfile.SoundFile(path)
     except (soundfile.SoundFileError, OSError) as error:
@@ -97,14 +97,14 @@ def _reason(error: Exception) -> str:
 
 
 def _info(path: str | Path, file: soundfile.SoundFile) -> AudioInfo:
-    # A streamed FLAC may lack its length; libsndfile then reports the largest integer there is.
+    # A streamed FLAC may not state its length; libsndfile then reports the largest integer.
     if not 0 < file.frames < 2**48:
-        raise InputError(f"{path}: is empty, or its header states no length; write it anew: sox IN OUT")
+        raise InputError(f"{path}: is empty, or its header states no length; write it again: sox IN OUT")
     return AudioInfo(file.samplerate, file.channels, file.frames)
 
 
 def _read(path: str | Path, file: soundfile.SoundFile, start: int, stop: int) -> np.ndarray:
-    """Samples [start, stop) at the file's own rate; the decoder may fail, or end early without saying so."""
+    """Samples [start, stop) at the file's own rate. Their number is checked: a decoder may end early without an error."""
     try:
         file.seek(start)
         samples = file.read(stop - start, dtype="float32")
@@ -118,7 +118,7 @@ def _read(path: str | Path, file: soundfile.SoundFile, start: int, stop: int) ->
 def _read_resampled(
     path: str | Path, file: soundfile.SoundFile, info: AudioInfo, start: int, stop: int, sample_rate: int
 ) -> np.ndarray:
-    """Samples [start, stop) at `sample_rate`, from a stretch that begins where both sampling grids coincide."""
+    """Samples [start, stop) at `sample_rate`. Reading begins at a time at which both rates have a sample."""
     divisor = gcd(info.sample_rate, sample_rate)
     grid_in, grid_out = info.sample_rate // divisor, sample_rate // divisor
     margin = RESAMPLING_MARGIN * max(1, -(-sample_rate // info.sample_rate))  # in output samples

@@ -1,4 +1,4 @@
-"""Numbering of identities, and the entropy of the identities that mixing draws."""
+"""The order of identities, and the entropy of the identities that mixing draws."""
 
 from collections.abc import Sequence
 
@@ -9,10 +9,10 @@ from csc_fairseq.errors import InputError
 
 
 def identity_table(labels: Sequence[str]) -> list[str]:
-    """Distinct labels, sorted: the order of the rows of the speaker table.
+    """The distinct labels, sorted: the order of the rows in the identity table.
 
     Raises:
-        InputError: fewer than two identities, where there is nothing to contrast.
+        InputError: fewer than two identities, so there is nothing to contrast.
     """
     names = sorted(set(labels))
     if len(names) < 2:
@@ -26,18 +26,21 @@ def identity_table(labels: Sequence[str]) -> list[str]:
 def sampling_entropy(
     targets: np.ndarray, speech: np.ndarray, known: np.ndarray, sources: int, single_talker_share: float
 ) -> float:
-    """Entropy H(k) in nats of the identity of a talker of a mixture, given that the identity is known.
+    """Entropy H(k), in nats, of the identity of a talker in a mixture, given that the identity is known.
 
-    Targets are drawn by recording, each further talker by speech among the identities not yet in the mixture (`mixing.py`).
-    Exact for two talkers; of more, the third and later ones are taken to be distributed as the second.
+    Mixing draws targets by recording. It draws each further talker by amount of speech, among the identities that are not
+    yet in the mixture (`mixing_plans.py`). The result is exact for two talkers. With more talkers, the third and later ones
+    are assumed to be distributed as the second.
 
     Args:
-        targets: (groups,) target recordings of each identity. speech: (groups,) amount of speech of each.
-        known: (groups,) bool, whether training has the identity.
-        sources: C, talkers per mixture. single_talker_share: share of mixtures with the target alone.
+        targets: (groups,) number of target recordings of each identity.
+        speech: (groups,) amount of speech of each identity, in any unit.
+        known: (groups,) bool, whether the identity has a row in the identity table.
+        sources: C, talkers per mixture.
+        single_talker_share: share of mixtures in which the target talks alone.
 
     Returns:
-        0 where no identity is known.
+        The entropy, or 0 if no identity is known.
     """
     target = targets / targets.sum()
     share = speech / speech.sum()

@@ -1,8 +1,8 @@
-"""Manifests: wav2vec's TSV (root line, then ``path<TAB>frames``) with label files parallel to it, line for line.
+"""Manifests: wav2vec's TSV (a root line, then ``path<TAB>frames``) and label files with the same lines in the same order.
 
-The TSV is fairseq's own, so stock wav2vec 2.0 trains on the same file. A third column breaks stock fairseq (it asserts
-two), therefore labels live beside it (our choice): ``train.tsv`` has ``train.spk`` (speaker) and, where there are any,
-``train.session`` and ``train.cluster``.
+The TSV is fairseq's own, so stock wav2vec 2.0 trains on the same file. Stock fairseq asserts two columns, so labels are in
+files beside it (our choice): ``train.tsv`` has ``train.spk`` (speaker) and, optionally, ``train.session`` and
+``train.cluster``.
 """
 
 import os
@@ -23,7 +23,7 @@ LABEL_SUFFIXES = {"speaker": "spk", "session": "session", "cluster": "cluster"}
 class Manifest:
     """Recordings below one folder.
 
-    path: the .tsv itself; recording i stands on its line i + 2. root: absolute folder. names: paths below root.
+    path: the .tsv itself; recording i is on its line i + 2. root: absolute folder. names: paths below root.
     frames: int64 [len(names)], length of each recording in samples, at the sample rate the manifest was prepared for.
     """
 
@@ -41,42 +41,44 @@ class Manifest:
 
 
 def parse_root(line: str) -> Path:
-    """Audio folder from a manifest's first line; InputError, without the manifest's name, unless it is there."""
+    """Audio folder from a manifest's first line. InputError (without the manifest's name): not absolute, or no such folder."""
     text = line.strip()
     if "\t" in text or not os.path.isabs(text):
-        # Hydra changes the working directory, so a relative folder would mean another place in every run.
+        # Hydra changes the working directory, so a relative folder would be another place in every run.
         raise InputError(f"found {line!r}, expected the absolute path of the audio folder; write it into this line")
     root = Path(text)
     if not root.is_dir():
-        raise InputError(f"audio folder {text} does not exist; mount it, or write its new place into this line")
+        raise InputError(f"audio folder {text} does not exist; mount it, or write its new path into this line")
     return root
 
 
 def parse_entry(line: str) -> tuple[str, int]:
-    """(path, frames) from one later line; InputError, without the manifest's name, if it has another form."""
+    """(path, frames) from a later line. InputError (without the manifest's name) if the line has another form."""
     columns = line.split("\t")
     if len(columns) != 2 or not columns[0].strip():
-        raise InputError(f"found {line!r}, expected path<TAB>frames; write labels into a file of their own (.spk)")
+        raise InputError(f"found {line!r}, expected path<TAB>frames; write labels into a separate file (.spk)")
     name, frames = columns
     if not frames.strip().isdecimal() or int(frames) < 1:
-        raise InputError(f"found length {frames!r} of {name}, expected a positive number of samples; prepare it anew")
+        raise InputError(
+            f"found length {frames!r} of {name}, expected a positive number of samples; prepare the manifest again"
+        )
     return name, int(frames)
 
 
 def read_lines(path: str | Path) -> list[str]:
-    """Lines of a UTF-8 text file without their ends; InputError if it is missing or not text."""
+    """Lines of a UTF-8 text file without their line ends. InputError if it is missing or not text."""
     try:
-        # Not str.splitlines: file names may contain the rarer line separators it splits at.
+        # Not str.splitlines: it also splits at rare line separators, which file names may contain.
         with open(path, encoding="utf-8") as file:
             return [line.removesuffix("\n") for line in file]
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: byte {error.start} is not UTF-8; expected a text file, one item a line") from error
+        raise InputError(f"{path}: byte {error.start} is not UTF-8; expected a text file, one item per line") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path, or see `csc prepare`") from error
 
 
 def read_manifest(path: str | Path) -> Manifest:
-    """Read a wav2vec TSV; audio files are not opened (see check.py).
+    """Read a wav2vec TSV. Audio files are not opened; `csc check` does that.
 
     InputError, naming file and line: not readable, no recordings, a line of another form, the audio folder missing.
     """
@@ -98,10 +100,7 @@ def read_manifest(path: str | Path) -> Manifest:
 
 
 def write_lines(path: str | Path, lines: Iterable[str]) -> None:
-    """Write a text file atomically (`files.replacing`).
-
-    InputError if the place cannot be written to.
-    """
+    """Write a text file atomically (`files.replacing`). InputError if it cannot be written."""
     path = Path(path)
     try:
         with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
@@ -113,44 +112,46 @@ def write_lines(path: str | Path, lines: Iterable[str]) -> None:
 def write_manifest(path: str | Path, root: str | Path, entries: Iterable[tuple[str, int]]) -> None:
     """Write (path below root, length in samples) pairs as a wav2vec TSV, atomically.
 
-    InputError for names that a TSV cannot hold, for empty recordings and for none at all.
+    InputError: a name that a TSV cannot hold, an empty recording, or no recordings.
     """
     lines = [str(Path(root).resolve())]
     for name, frames in entries:
         if not _fits_a_line(name) or "\t" in name:
-            raise InputError(f"{path}: name {name!r} has a tab, a line break or outer blanks; rename the file")
+            raise InputError(f"{path}: name {name!r} has a tab, a line break or spaces at its ends; rename the file")
         if frames < 1:
             raise InputError(f"{path}: {name} has {frames} samples, expected at least one; leave it out")
         lines.append(f"{name}\t{int(frames)}")
     if len(lines) == 1:
-        raise InputError(f"{path}: no recordings to write, expected at least one; see what was left out and why")
+        raise InputError(f"{path}: no recordings to write, expected at least one; check what was left out and why")
     write_lines(path, lines)
 
 
 def write_labels(path: str | Path, labels: Iterable[str]) -> None:
-    """Write one label a line (train.spk beside train.tsv), atomically. InputError if a line cannot hold one."""
+    """Write one label per line (train.spk beside train.tsv), atomically. InputError if a line cannot hold a label."""
     labels = list(labels)
     for number, label in enumerate(labels, start=1):
         if not _fits_a_line(label):
-            raise InputError(f"{path}:{number}: label {label!r} is empty, has a line break or outer blanks; rename it")
+            raise InputError(
+                f"{path}:{number}: label {label!r} is empty, has a line break or spaces at its ends; rename it"
+            )
     write_lines(path, labels)
 
 
 def _fits_a_line(text: str) -> bool:
-    """Whether reading gives the same text back: lines are stripped, and fairseq strips them too."""
+    """Whether the text reads back unchanged: we strip lines, and fairseq strips them too."""
     return bool(text) and text == text.strip() and "\n" not in text and "\r" not in text
 
 
 def label_path(manifest: Manifest, suffix: str) -> Path:
-    """Where a manifest's labels live: train.tsv and "spk" give train.spk."""
+    """Path of a label file of a manifest: train.tsv and "spk" give train.spk."""
     return manifest.path.with_suffix(f".{suffix}")
 
 
 def read_labels(manifest: Manifest, suffix: str) -> list[str]:
-    """Labels parallel to the manifest, one per recording. InputError: missing file, other length, empty line."""
+    """One label per recording, in the order of the manifest. InputError: missing file, other length, empty line."""
     path = label_path(manifest, suffix)
     if not path.is_file():
-        raise InputError(f"{path}: no such file; expected one label a line for the recordings of {manifest.path}")
+        raise InputError(f"{path}: no such file; expected one label per line for the recordings of {manifest.path}")
     labels = [line.strip() for line in read_lines(path)]
     if len(labels) != len(manifest):
         raise InputError(
@@ -166,9 +167,9 @@ def read_labels(manifest: Manifest, suffix: str) -> list[str]:
 def identity_labels(manifest: Manifest, level: str) -> list[str]:
     """Identity of every recording, as text, at one of IDENTITY_LEVELS.
 
-    speaker: the .spk file. session: the .session file where there is one, else the folder that holds the recording.
-    utterance: the recording's own path. cluster: the .cluster file (pseudo-labels of any clustering). InputError for
-    another level or faulty labels. The levels beyond the paper's speakers are our choice.
+    speaker: the .spk file. session: the .session file if there is one, otherwise the folder of the recording. utterance: the
+    recording's own path. cluster: the .cluster file (pseudo-labels of any clustering). The paper has speakers only; the
+    other levels are our choice. InputError: unknown level or faulty labels.
     """
     if level not in IDENTITY_LEVELS:
         raise InputError(f"identity level {level!r} is unknown; expected one of {', '.join(IDENTITY_LEVELS)}")

@@ -1,4 +1,4 @@
-"""The training set: every recording is a target, mixed anew in every epoch, reproducibly."""
+"""The training set: every recording is a target, in new mixtures in every epoch, reproducibly."""
 
 import logging
 from collections.abc import Sequence
@@ -9,25 +9,27 @@ from fairseq.data import FairseqDataset
 
 from csc_fairseq.data.augment import NoiseBank, RirBank
 from csc_fairseq.data.identities import sampling_entropy
-from csc_fairseq.data.mixing import MixingOptions, MixingPlan, check_pool, draw_plans
+from csc_fairseq.data.mixing_plans import MixingOptions, MixingPlan, check_pool, draw_plans
 from csc_fairseq.data.pool import RecordingError, RecordingPool
 from csc_fairseq.data.rendering import Mixture, render
 from csc_fairseq.data.rng import generator
 
 logger = logging.getLogger(__name__)
 
-MOST_ATTEMPTS = 10  # targets tried for one item before skip_bad gives up: the folder is gone rather than a file bad
+MOST_ATTEMPTS = 10  # targets that skip_bad tries for one item; if all fail, the folder is missing, not one file bad
 
 
 class MixtureDataset(FairseqDataset):
-    """Items are target recordings; each yields options.views mixtures (our choice).
+    """Items are target recordings. Each item is a list of options.views mixtures (our choice).
 
-    Everything random is keyed by (seed, split_key, epoch, recording): the same for any number of workers, on a rerun
-    and after a resume. fixed: the same mixtures in every epoch, at the final single-talker share (validation). indices:
-    recordings that serve as targets (all by default); interferers always come from the whole pool. skip_bad: in
-    place of an item with an unreadable or silent recording, mix another target, with one warning per file and worker,
-    where the default raises.
-    InputError if the pool cannot serve the options.
+    All draws are keyed by (seed, split_key, epoch, recording). So they are the same for any number of workers, in a second
+    run, and after a resume.
+
+    fixed: the same mixtures in every epoch, with the final single-talker share (for validation). indices: recordings that
+    are targets (default: all); interferers always come from the whole pool. skip_bad: if a recording is unreadable or
+    silent, mix another target and warn once per file and worker; the default is to raise.
+
+    InputError if the pool does not suffice for the options.
     """
 
     def __init__(
@@ -53,7 +55,7 @@ class MixtureDataset(FairseqDataset):
         self.targets = np.arange(len(pool)) if indices is None else np.asarray(indices, dtype=np.int64)
         self.skip_bad = skip_bad
         self.prior_entropy = self._prior_entropy()
-        # Shared memory: fairseq's workers live on from epoch to epoch and would never see a plain attribute change.
+        # Shared memory: fairseq's workers live for several epochs and would not see the change of a plain attribute.
         self._epoch = torch.ones(1, dtype=torch.long).share_memory_()
         self._reported: set[str] = set()
 
@@ -70,18 +72,18 @@ class MixtureDataset(FairseqDataset):
 
     @property
     def epoch(self) -> int:
-        """Current epoch, the first is 1; seen by all workers."""
+        """Current epoch, from 1. All workers see it."""
         return int(self._epoch)
 
     def set_epoch(self, epoch: int) -> None:
-        """Mix anew from here on, also in workers that are already running. No effect on a fixed dataset."""
+        """Change to the mixtures of `epoch`, also in running workers. No effect on a fixed dataset."""
         self._epoch.fill_(epoch)
 
     def plans(self, index: int, attempt: int = 0) -> tuple[MixingPlan, ...]:
-        """What item `index` will mix in the current epoch. attempt: 0 its own target, else a random one in its place."""
+        """Plans of item `index` in the current epoch. attempt: 0 for its own target, else a random target replaces it."""
         target = int(self.targets[index])
         epoch = "fixed" if self.fixed else self.epoch
-        share = self.options.single_talker_share if self.fixed else self.options.single_talker_share_at(epoch)
+        share = self.options.single_talker_share if self.fixed else self.options.single_talker_share_at(self.epoch)
         rng = generator(self.seed, self.split_key, epoch, target, *([attempt] if attempt else []))
         if attempt:
             target = self._substitute(target, rng)
@@ -92,9 +94,9 @@ class MixtureDataset(FairseqDataset):
         return int(rng.choice(self.targets))
 
     def __getitem__(self, index: int) -> tuple[int, list[Mixture]]:
-        """(index, its mixtures). RecordingError for a bad recording; if skip_bad, for MOST_ATTEMPTS of them in a row.
+        """(index, its mixtures). RecordingError for a bad recording; with skip_bad, for MOST_ATTEMPTS of them in a row.
 
-        Another target takes a bad one's place, so that batches keep their size, alike on all ranks.
+        With skip_bad, another target replaces a bad one. So batches keep their size, which must be equal on all ranks.
         """
         for attempt in range(MOST_ATTEMPTS):
             try:
@@ -109,12 +111,12 @@ class MixtureDataset(FairseqDataset):
         raise RecordingError(f"{failure} ({MOST_ATTEMPTS} targets in a row could not be mixed)", failure.path)
 
     def collater(self, samples: Sequence[tuple[int, list[Mixture]]]) -> dict:
-        """A batch of B items with V views of T samples and C slots each, an item's views side by side; {} if none.
+        """A batch of B items with V views of T samples and C slots each; {} for no items. An item's views are neighbours.
 
         id: long [B]. net_input: source float32 [B·V, T], recordings long [B·V, C] (`RecordingPool.keys`, −1 where
-        absent), groups long [B·V] (item within the batch). sources: float32 [B·V, C, T]. identities: long [B·V, C], −1
-        where absent or not in the table. present: bool [B·V, C]. prior_entropy: H(k) of the dataset's talkers, nats.
-        nsentences: B·V. ntokens: B·V·T, in samples.
+        absent), groups long [B·V] (number of the item in the batch). sources: float32 [B·V, C, T]. identities: long
+        [B·V, C], −1 where absent or not in the table. present: bool [B·V, C]. prior_entropy: H(k) of the dataset's talkers,
+        nats. nsentences: B·V. ntokens: B·V·T, in samples.
         """
         if not samples:
             return {}
@@ -141,7 +143,7 @@ class MixtureDataset(FairseqDataset):
         }
 
     def num_tokens(self, index: int) -> int:
-        """Samples in an item, all views together; the same for every item."""
+        """Samples of all views of an item; the same for every item."""
         return self.options.views * self.options.view_frames
 
     def num_tokens_vec(self, indices: np.ndarray) -> np.ndarray:
@@ -153,11 +155,11 @@ class MixtureDataset(FairseqDataset):
         return self.num_tokens(index)
 
     def ordered_indices(self) -> np.ndarray:
-        """Items in the order of the current epoch: a keyed random permutation, or as they are if fixed; int64 [len]."""
+        """Order of the items in the current epoch, int64 [len]: a keyed random permutation; if fixed, 0, 1, 2, …"""
         if self.fixed:
             return np.arange(len(self))
         return generator(self.seed, self.split_key, self.epoch, "order").permutation(len(self))
 
     def filter_indices_by_size(self, indices: np.ndarray, max_sizes: object) -> tuple[np.ndarray, list[int]]:
-        """Keep all: views are equally long, however long their recordings are."""
+        """Keep all: all views have the same length."""
         return indices, []

@@ -1,4 +1,4 @@
-"""Threads over many files: reading headers waits for the disk or the network, not for Python."""
+"""Threads over many files. They help because reading headers waits for the disk or the network, not for Python."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +11,7 @@ from csc_fairseq.errors import InputError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-CHUNK = 4096  # items handed to the threads at a time: a corpus of millions must not become millions of waiting tasks
+CHUNK = 4096  # items given to the threads at a time: millions of files must not become millions of waiting tasks
 
 
 def parallel_map(
@@ -19,11 +19,11 @@ def parallel_map(
 ) -> Iterator[Result]:
     """Results of `function` in the order of `items`, from `jobs` threads.
 
-    progress: title of a progress bar on standard error, shown on terminals only; None for none. InputError: jobs < 1.
+    progress: title of a progress bar on standard error, shown only on terminals; None: no bar. InputError: jobs < 1.
     """
     if jobs < 1:
-        raise InputError(f"{jobs} jobs asked for, expected at least 1")
-    # disable=None hides the bar where standard error is a file or a pipe.
+        raise InputError(f"found {jobs} jobs, expected at least 1")
+    # disable=None hides the bar if standard error is a file or a pipe.
     bar = tqdm(total=len(items), desc=progress, unit="file", leave=False, disable=None if progress else True)
     with bar, ThreadPoolExecutor(jobs) as pool:
         for first in range(0, len(items), CHUNK):

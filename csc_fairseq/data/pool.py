@@ -1,4 +1,4 @@
-"""Recordings to draw from: a manifest with the loader of its crops and, for talkers, everyone's identity."""
+"""Recordings to draw from: a manifest with a loader of crops and, for talkers, the identity of every recording."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +16,7 @@ HEADER_READERS = 8  # threads; header reads wait for the disk, not for the proce
 
 
 class RecordingError(InputError):
-    """A recording that cannot be used. path: its file; None where the error was re-raised from a DataLoader worker."""
+    """A recording that cannot be used. path: its file; None if the error was raised again from a DataLoader worker."""
 
     def __init__(self, message: str, path: Path | None = None) -> None:
         super().__init__(message)  # PyTorch rebuilds a worker's exception from its message alone
@@ -26,11 +26,12 @@ class RecordingError(InputError):
 class Recordings:
     """The recordings of one manifest, read in crops at one sample rate.
 
-    frames: int64 [len], lengths in samples at `sample_rate` (Hz). With `resample`, files at other rates are accepted
-    and all headers are read once, because a manifest counts samples but does not say at which rate.
+    frames: int64 [len], lengths in samples at `sample_rate` (Hz). With `resample`, files at other rates are accepted. Then
+    all headers are read once, because a manifest counts samples but does not say at which rate.
 
-    A corpus that fits into cache_megabytes stays in memory, recording by recording once it was needed (in every worker
-    process); of a larger one, crops are read from the files and nothing is kept: few would come back in time.
+    If the whole corpus fits into cache_megabytes, a recording stays in memory after its first use (in every worker
+    process). If it does not fit, crops are read from the files and nothing is kept: most recordings would be dropped before
+    they are used again.
     """
 
     def __init__(
@@ -82,12 +83,13 @@ class Recordings:
 class RecordingPool(Recordings):
     """Recordings of talkers, grouped by identity label.
 
-    labels: one per recording, at whatever identity level (see manifest.identity_labels). table: label -> row of the
-    global identity table. Grouping follows the labels, so interferers differ from the target also where labels are not
-    in the table (validation talkers): those have table index −1, but are still told apart.
+    labels: one per recording, of any identity level (`manifest.identity_labels`). table: label -> row of the global identity
+    table. Recordings are grouped by label, not by row. So interferers differ from the target also if their labels are not
+    in the table, as for talkers of validation; their row is −1.
 
-    group_labels: the distinct labels, sorted. groups: int64 [len], index of every recording's label in it. identities:
-    int64 [len], row of the table or −1. keys: int64 [len], never negative, the same for a file in every manifest.
+    group_labels: the distinct labels, sorted. groups: int64 [len], index of every recording's label in group_labels.
+    identities: int64 [len], row of the table or −1. keys: int64 [len], never negative; a file has the same key in every
+    manifest.
     """
 
     def __init__(
@@ -102,14 +104,14 @@ class RecordingPool(Recordings):
         super().__init__(manifest, sample_rate, resample, cache_megabytes)
         if len(labels) != len(manifest):
             raise InputError(
-                f"{manifest.path}: has {len(manifest)} recordings but came with {len(labels)} labels, expected one each"
+                f"{manifest.path}: has {len(manifest)} recordings but got {len(labels)} labels, expected one for each"
             )
         self.group_labels = sorted(set(labels))
         number = {label: group for group, label in enumerate(self.group_labels)}
         self.groups = np.array([number[label] for label in labels], dtype=np.int64)
         self.identities = np.array([table.get(label, -1) for label in labels], dtype=np.int64)
         self.keys = np.array([text_key(name) for name in manifest.names], dtype=np.int64)
-        # Members of group g are _members[_bounds[g] : _bounds[g + 1]]: two arrays, however many groups there are.
+        # Members of group g are _members[_bounds[g] : _bounds[g + 1]]: two arrays for any number of groups.
         self._members = np.argsort(self.groups, kind="stable")
         self._bounds = np.searchsorted(self.groups[self._members], np.arange(self.group_count + 1))
         self._ends = np.cumsum(self.frames)
@@ -124,7 +126,7 @@ class RecordingPool(Recordings):
         return self._members[self._bounds[group] : self._bounds[group + 1]]
 
     def draw(self, rng: np.random.Generator) -> int:
-        """A recording at random, as likely as it is long: every second of speech has the same chance."""
+        """A random recording, with a probability proportional to its length: every second of speech is equally likely."""
         return int(np.searchsorted(self._ends, rng.integers(self._ends[-1]), side="right"))
 
     def group_frames(self) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Random generators keyed by what is drawn, not by when or where: one key, the same numbers in every process."""
+"""Random generators keyed by what is drawn, not by when or where. One key gives the same numbers in every process."""
 
 import hashlib
 import operator
@@ -7,15 +7,15 @@ import numpy as np
 
 
 def text_key(text: str) -> int:
-    """A number in [0, 2⁶³) that stands for a text, the same everywhere."""
+    """A number in [0, 2⁶³) for a text, the same in every process and on every machine."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 
 def generator(*key: int | str) -> np.random.Generator:
     """A NumPy generator whose stream depends on `key` alone, e.g. (seed, split, epoch, index).
 
-    Integers and strings are told apart (1 is not "1"), and so are their groupings ("ab", "c" is not "a", "bc"). The key
-    goes through BLAKE2, never through hash(), which Python salts anew in every process. TypeError for anything else.
+    Integers and strings differ (1 is not "1"), and so do groupings ("ab", "c" is not "a", "bc"). The key goes through
+    BLAKE2, never through hash(), because Python changes hash() from process to process. TypeError for other types.
     """
     digest = hashlib.blake2b(digest_size=16)
     for part in key:

@@ -1,4 +1,4 @@
-"""The training set of speaker verification: mixtures of which the target's speaker is the label."""
+"""The training set of speaker verification: mixtures labelled with the speaker of their target."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from csc_fairseq.data.augment import NoiseBank, RirBank
-from csc_fairseq.data.mixing import MixingOptions
+from csc_fairseq.data.mixing_plans import MixingOptions
 from csc_fairseq.data.mixture_dataset import MixtureDataset
 from csc_fairseq.data.pool import RecordingPool
 from csc_fairseq.data.rendering import Mixture
@@ -15,13 +15,15 @@ from csc_fairseq.errors import InputError
 
 
 class SpeakerDataset(MixtureDataset):
-    """`MixtureDataset` with the recordings of the table's speakers as targets; anybody in the pool may interfere.
+    """`MixtureDataset` whose targets are the recordings of speakers in the table. All speakers of the pool may interfere.
 
-    The mixing is the augmentation: without noise and with single_talker_share 1 the targets are clean and alone.
-    distinct_speakers: every batch holds items of different speakers, each item's views are different utterances, and
-    another recording of the same speaker takes a bad one's place (losses that compare speakers within a batch).
+    The mixing is the augmentation: without noise and with single_talker_share 1, targets are clean and alone.
 
-    InputError: the pool cannot serve the options; distinct_speakers and a speaker with fewer recordings than views.
+    distinct_speakers (for losses that compare speakers within a batch): every batch has items of different speakers, the
+    views of an item are different utterances, and a bad recording is replaced by another one of the same speaker.
+
+    InputError: the pool does not suffice for the options; or distinct_speakers, and a speaker has fewer recordings than
+    views.
     """
 
     def __init__(
@@ -43,7 +45,7 @@ class SpeakerDataset(MixtureDataset):
         targets = np.flatnonzero(pool.identities >= 0)
         if distinct_speakers:
             _require_utterances(pool, targets, options.views)
-        super().__init__(pool, options, seed, split_key, noise, rirs, indices=targets, skip_bad=skip_bad)
+        super().__init__(pool, options, seed, split_key, noise, rirs, indices=targets.tolist(), skip_bad=skip_bad)
         self.distinct_speakers = distinct_speakers
 
     def _substitute(self, target: int, rng: np.random.Generator) -> int:
@@ -52,7 +54,7 @@ class SpeakerDataset(MixtureDataset):
         return int(rng.choice(self.pool.members(int(self.pool.groups[target]))))
 
     def collater(self, samples: Sequence[tuple[int, list[Mixture]]]) -> dict:
-        """`MixtureDataset`'s batch with net_input cut down to {source}, and two more entries; {} if there are no items.
+        """The batch of `MixtureDataset`, but net_input has only `source`, and there are two more entries; {} for no items.
 
         target_slots: long [B·V], the slot of the target in `sources`. speakers: long [B·V], row of the target's speaker
         in the table.
@@ -67,7 +69,7 @@ class SpeakerDataset(MixtureDataset):
         return batch
 
     def batch_count(self, batch_size: int) -> int:
-        """Full batches of an epoch. InputError: distinct_speakers, and fewer speakers than a batch has items."""
+        """Number of full batches in an epoch. InputError: distinct_speakers, and fewer speakers than items in a batch."""
         if not self.distinct_speakers:
             return len(self) // batch_size
         return most_distinct_batches(np.bincount(self._speakers(np.arange(len(self)), batch_size)), batch_size)
@@ -79,14 +81,14 @@ class SpeakerDataset(MixtureDataset):
         max_sentences: int | None = None,
         required_batch_size_multiple: int = 1,
     ) -> list[np.ndarray]:
-        """Batches of the current epoch, each an int64 array of items; fairseq's own unless distinct_speakers.
+        """Batches of the current epoch, each an int64 array of items. Without distinct_speakers, fairseq makes them.
 
-        With distinct_speakers, every batch has exactly max_sentences (dataset.batch_size) items, of different speakers,
-        whatever required_batch_size_multiple (our choice; these losses depend on how many speakers they compare).
-        Speakers give equally many items, as far as they have them, and what no full batch can be made of is left out;
-        of a speaker with more, those that come first in `indices`. Keyed by (seed, split_key, epoch).
+        With distinct_speakers, every batch has exactly max_sentences (dataset.batch_size) items of different speakers;
+        required_batch_size_multiple is ignored (our choice: these losses depend on the number of speakers they compare).
+        All speakers give the same number of items, or all that they have. Items that make no full batch are left out. From
+        a speaker with more items than needed, the first ones in `indices` are used. Keyed by (seed, split_key, epoch).
 
-        InputError: distinct_speakers without a batch size, or fewer speakers than it.
+        InputError: distinct_speakers without a batch size, or with fewer speakers than the batch size.
         """
         if not self.distinct_speakers:
             return super().batch_by_size(indices, max_tokens, max_sentences, required_batch_size_multiple)
@@ -106,12 +108,12 @@ class SpeakerDataset(MixtureDataset):
         return result
 
     def _speakers(self, indices: np.ndarray, batch_size: int) -> np.ndarray:
-        """Row of every item's speaker in the table; InputError if a batch cannot be of different speakers."""
+        """Row of every item's speaker in the table. InputError if there are fewer speakers than items in a batch."""
         speakers = self.pool.identities[self.targets[indices]]
         found = len(np.unique(speakers))
         if found < batch_size:
             raise InputError(
-                f"{self.pool.manifest.path}: has {found} speakers, expected as many as a batch of different speakers has "
+                f"{self.pool.manifest.path}: has {found} speakers, expected at least as many as a batch has "
                 f"items ({batch_size}); lower dataset.batch_size or add speakers"
             )
         return speakers
@@ -130,15 +132,16 @@ def _require_utterances(pool: RecordingPool, targets: np.ndarray, views: int) ->
 
 
 def most_distinct_batches(counts: np.ndarray, batch_size: int) -> int:
-    """How many batches of `batch_size` items of different speakers can be made at most.
+    """The largest possible number of batches of `batch_size` items of different speakers.
 
-    The largest K with Σ min(counts, K) >= K · batch_size: no speaker is in a batch twice, so none can give more than K.
+    It is the largest K with Σ min(counts, K) >= K · batch_size. No speaker is in a batch twice, so no speaker can give more
+    than K items.
 
     Args:
         counts: int [S], items of every speaker.
     """
     low, high = 0, int(counts.sum()) // batch_size
-    while low < high:  # what K leaves over, Σ min(counts, K) − K · batch_size, is concave in K and 0 at K = 0
+    while low < high:  # the items left over, Σ min(counts, K) − K · batch_size, are concave in K and 0 at K = 0
         middle = (low + high + 1) // 2
         if np.minimum(counts, middle).sum() >= middle * batch_size:
             low = middle
@@ -148,9 +151,10 @@ def most_distinct_batches(counts: np.ndarray, batch_size: int) -> int:
 
 
 def even_quotas(counts: np.ndarray, total: int, rng: np.random.Generator) -> np.ndarray:
-    """How many items every speaker gives of `total` <= Σ counts; int64 [S], as even as counts [S] allow.
+    """How many of `total` <= Σ counts items each speaker gives: int64 [S], as equal as counts [S] allow.
 
-    All give the same, or all that they have; who gives one more, if the total asks for it, is drawn.
+    All speakers give the same number, or all that they have. If the total needs more, the speakers who give one more item
+    are drawn.
     """
     level = 0
     while np.minimum(counts, level + 1).sum() <= total and level < counts.max():
@@ -162,10 +166,10 @@ def even_quotas(counts: np.ndarray, total: int, rng: np.random.Generator) -> np.
 
 
 def draw_distinct_batches(quotas: np.ndarray, batch_size: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Random batches of different speakers in which every speaker is as often as its quota says.
+    """Random batches of different speakers. Every speaker is in as many batches as its quota.
 
-    Whoever has as many items left as there are batches left must be in the next one; the rest of a batch is drawn, the
-    likelier the more items a speaker has left. That never fails: of K batches left, no speaker has to be in more than K.
+    A speaker with as many items left as there are batches left must be in the next batch. The rest of the batch is drawn;
+    speakers with more items left are more likely. This never fails: with K batches left, no speaker must be in more than K.
 
     Args:
         quotas: int [S], sum K · batch_size, none larger than K.
@@ -176,13 +180,13 @@ def draw_distinct_batches(quotas: np.ndarray, batch_size: int, rng: np.random.Ge
     left = quotas.astype(np.int64)
     batches = []
     for remaining in range(int(left.sum()) // batch_size, 0, -1):
-        # The largest keys are a draw without replacement with weights `left` (Efraimidis and Spirakis, 2006).
+        # The largest keys are a draw without replacement, weighted by `left` (Efraimidis and Spirakis, 2006).
         keys = np.full(len(left), -np.inf)
         some = left > 0
         keys[some] = np.log1p(-rng.random(int(some.sum()))) / left[some]
         keys[left == remaining] = 1.0
         largest = np.argpartition(-keys, batch_size - 1)[:batch_size]
-        batch = rng.permutation(np.sort(largest))  # sorted, since the order of a partition depends on the processor
+        batch = rng.permutation(np.sort(largest))  # sorted, because the order of a partition depends on the processor
         left[batch] -= 1
         batches.append(batch)
     return batches

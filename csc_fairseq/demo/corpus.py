@@ -1,7 +1,8 @@
-"""A small corpus of synthetic voices for the demo: espeak-ng, nothing downloaded.
+"""A small corpus of synthetic voices for the demo: spoken by espeak-ng, without any download.
 
-Voices differ in variant, accent, pitch, intonation range and rate. A third of them is held out (test.tsv); the last
-utterances of the others validate (valid.tsv). All of it is our choice: voices to try the programs on, not a benchmark.
+Voices differ in variant, accent, pitch, intonation range and rate. One third of them is held out (test.tsv). The last
+utterances of the other voices are for validation (valid.tsv). All of this is our choice: a corpus to try the programs, not
+a benchmark.
 """
 
 import hashlib
@@ -32,7 +33,7 @@ LOW = (
     "miguel", "norbert", "pablo", "paul", "pedro", "quincy", "sandro",
 )  # fmt: skip
 ACCENTS = ("en-us", "en", "en-gb-scotland", "en-gb-x-rp", "en-us-nyc", "en-029", "en-gb-x-gbclan", "en-gb-x-gbcwmd")
-CANDIDATES = 20  # sentences offered per utterance kept: at the slowest rates most of them last more than 5 s
+CANDIDATES = 20  # sentences for each utterance that is kept: at the slowest rates most of them last more than 5 s
 FEWEST_VOICES = 24
 
 
@@ -48,9 +49,11 @@ class CorpusOptions:
 
     def __post_init__(self) -> None:
         if not FEWEST_VOICES <= self.voices <= len(HIGH) + len(LOW):
-            raise InputError(f"{self.voices} voices, expected {FEWEST_VOICES} to {len(HIGH) + len(LOW)}; change it")
+            raise InputError(f"found {self.voices} voices, expected {FEWEST_VOICES} to {len(HIGH) + len(LOW)}")
         if not 1 <= self.validation < self.utterances:
-            raise InputError(f"{self.validation} of {self.utterances} utterances validate, expected 1 or more, not all")
+            raise InputError(
+                f"found {self.validation} of {self.utterances} utterances for validation, expected at least 1, but not all"
+            )
 
 
 @dataclass(frozen=True)
@@ -65,11 +68,11 @@ class Voice:
 
 
 def voices(options: CorpusOptions) -> list[Voice]:
-    """The corpus's voices, high and low ones evenly spread, each variant once: no two speakers share a vocal tract."""
+    """The voices of the corpus, high and low ones evenly mixed. Each variant is used once, so no two share a vocal tract."""
     low, high = iter(LOW), iter(HIGH)
     chosen = []
     for number in range(options.voices):
-        # As many of the high ones among any run of voices as among all, so that the held-out third is like the rest.
+        # Any run of voices has the same share of high ones as the whole, so the held-out third is like the rest.
         before, after = (len(HIGH) * n // (len(HIGH) + len(LOW)) for n in (number, number + 1))
         variant = next(high if after > before else low)
         draw = generator(options.seed, "voice", variant)
@@ -86,16 +89,16 @@ def voices(options: CorpusOptions) -> list[Voice]:
 
 
 def is_held_out(number: int) -> bool:
-    """Whether the voice of this number is a test speaker: every third one."""
+    """Whether the voice of this number is a test speaker. Every third voice is."""
     return number % 3 == 2
 
 
 def speaking_job(voice: Voice, options: CorpusOptions) -> dict:
-    """What espeak.synthesise is to do for one voice, but for the folder."""
+    """The job of espeak.synthesise for one voice, without the folder."""
     texts = sentences(generator(options.seed, "sentences", voice.name))
     return {
         "voice": voice.voice,
-        # At the full volume of 100 some voices clip.
+        # At the full volume of 100, some voices clip.
         "parameters": {"rate": voice.rate, "pitch": voice.pitch, "range": voice.range, "volume": 50},
         "texts": list(islice(texts, CANDIDATES * options.utterances)),
         "utterances": options.utterances,
@@ -104,9 +107,9 @@ def speaking_job(voice: Voice, options: CorpusOptions) -> dict:
 
 
 def synthesise_voice(job: dict, folder: Path) -> list[dict]:
-    """Speak one voice's sentences in a process of its own; see espeak.synthesise for the answer.
+    """Speak the sentences of one voice in a separate process. For the result see espeak.synthesise.
 
-    InputError with the last line of its complaint if that process fails or crashes.
+    InputError with the last line of its error output if the process fails or crashes.
     """
     command = [sys.executable, "-m", "csc_fairseq.demo.espeak"]
     done = subprocess.run(command, input=json.dumps(job | {"folder": str(folder)}), capture_output=True, text=True)
@@ -119,7 +122,7 @@ def synthesise_voice(job: dict, folder: Path) -> list[dict]:
 def build_corpus(folder: Path, options: CorpusOptions, processes: int = 2) -> bool:
     """Write train/valid/test .tsv, .spk and .txt (transcripts), voices.json and audio/ below `folder`.
 
-    Returns False if this very corpus was already there. A voice whose synthesis crashes is left out with a warning;
+    Returns False if exactly this corpus is already there. A voice whose synthesis fails is left out with a warning.
     InputError if fewer than FEWEST_VOICES remain.
     """
     table = voices(options)
@@ -143,7 +146,7 @@ def build_corpus(folder: Path, options: CorpusOptions, processes: int = 2) -> bo
                 tqdm.write(f"warning: left out: {error}", file=sys.stderr)
             bar.update()
     if len(spoken) < FEWEST_VOICES:
-        raise InputError(f"{len(spoken)} voices could be spoken, expected {FEWEST_VOICES} or more; see the warnings")
+        raise InputError(f"{len(spoken)} voices could be spoken, expected at least {FEWEST_VOICES}; see the warnings")
     splits: dict[str, list[tuple[Voice, dict]]] = {"train": [], "valid": [], "test": []}
     for number, voice in enumerate(table):
         for index, utterance in enumerate(spoken.get(voice.name, [])):
@@ -158,5 +161,5 @@ def build_corpus(folder: Path, options: CorpusOptions, processes: int = 2) -> bo
         write_lines(folder / f"{split}.txt", [utterance["text"] for _, utterance in rows])
     described = [asdict(voice) for voice in table if voice.name in spoken]
     (folder / "voices.json").write_text(json.dumps(described, indent=1))
-    stamp.write_text(key)  # last: whatever is stamped is complete
+    stamp.write_text(key)  # last, so that a corpus with a stamp is complete
     return True

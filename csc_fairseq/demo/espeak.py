@@ -1,6 +1,6 @@
-"""One espeak-ng voice, in a process of its own: a crash of the C library ends this process and nothing else.
+"""One espeak-ng voice in a separate process: a crash of the C library ends only this process.
 
-`python -m csc_fairseq.demo.espeak < job.json`: see `synthesise`; the answer is JSON on standard output.
+`python -m csc_fairseq.demo.espeak < job.json` runs `synthesise` and writes its result as JSON to standard output.
 """
 
 import ctypes
@@ -22,19 +22,19 @@ SYNTH_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), 
 
 
 class Synthesiser:
-    """The espeak-ng library that the PyPI package espeakng-loader bundles; one instance a process."""
+    """The espeak-ng library of the PyPI package espeakng-loader. Only one instance per process."""
 
     def __init__(self) -> None:
-        """Load and initialise the library; RuntimeError if it refuses."""
+        """Load and initialise the library. RuntimeError if this fails."""
         import espeakng_loader
 
         self.library = ctypes.CDLL(espeakng_loader.get_library_path())
         self.data = Path(espeakng_loader.get_data_path())
         self.native_rate = self.library.espeak_Initialize(AUDIO_OUTPUT_SYNCHRONOUS, 0, bytes(self.data), 0)
         if self.native_rate <= 0:
-            raise RuntimeError(f"espeak_Initialize answered {self.native_rate}, expected a sample rate")
+            raise RuntimeError(f"espeak_Initialize returned {self.native_rate}, expected a sample rate")
         self._pieces: list[np.ndarray] = []
-        self._callback = SYNTH_CALLBACK(self._collect)  # kept: the library holds no reference to it
+        self._callback = SYNTH_CALLBACK(self._collect)  # kept here: the library holds no reference to it
         self.library.espeak_SetSynthCallback(self._callback)
         text, number, pointer = ctypes.c_char_p, ctypes.c_uint, ctypes.c_void_p
         self.library.espeak_Synth.argtypes = [
@@ -49,15 +49,15 @@ class Synthesiser:
     def set_voice(self, name: str, **parameters: int) -> None:
         """Choose a voice such as `en-us+Annie`, then its rate (words/min), volume, pitch and range (0 to 100)."""
         variant = name.partition("+")[2]
-        known = (self.data / "voices" / "!v" / variant).is_file()  # espeak-ng ignores a variant that it does not know
+        known = (self.data / "voices" / "!v" / variant).is_file()  # espeak-ng ignores unknown variants
         if not known or self.library.espeak_SetVoiceByName(name.encode()) != 0:
             raise RuntimeError(f"espeak-ng has no voice {name!r}")
-        for key, value in parameters.items():  # after the voice, which resets them
+        for key, value in parameters.items():  # after the choice of the voice, which resets them
             if self.library.espeak_SetParameter(PARAMETERS[key], value, 0) != 0:
                 raise RuntimeError(f"espeak-ng refused {key}={value} for voice {name!r}")
 
     def speak(self, text: str) -> np.ndarray:
-        """Samples of one sentence: float32 [T] at SAMPLE_RATE, without digital silence at both ends."""
+        """Samples of one sentence: float32 [T] at SAMPLE_RATE, without digital silence at the ends."""
         self._pieces.clear()
         data = text.encode()
         if self.library.espeak_Synth(data, len(data) + 1, 0, POS_CHARACTER, 0, CHARS_UTF8, None, None) != 0:
@@ -65,16 +65,16 @@ class Synthesiser:
         samples = np.concatenate(self._pieces) if self._pieces else np.zeros(0, dtype=np.int16)
         audible = np.flatnonzero(samples)
         if not len(audible):
-            raise RuntimeError(f"espeak-ng gave silence for {text!r}")
+            raise RuntimeError(f"espeak-ng returned silence for {text!r}")
         samples = samples[audible[0] : audible[-1] + 1].astype(np.float32) / 32768
         return soxr.resample(samples, self.native_rate, SAMPLE_RATE)
 
 
 def synthesise(job: dict) -> list[dict]:
-    """Speak a voice's sentences into FLAC files; the answer has one {"file", "frames" (samples), "text"} for each.
+    """Speak sentences of a voice into FLAC files. The result has {"file", "frames" (samples), "text"} for each file.
 
     job: folder; voice; parameters (see Synthesiser.set_voice); texts (candidates); utterances (how many to keep);
-    seconds [shortest, longest]. Sentences outside these lengths are passed over; ValueError if too few remain.
+    seconds [shortest, longest]. Sentences outside these lengths are skipped. ValueError if too few remain.
     """
     synthesiser = Synthesiser()
     synthesiser.set_voice(job["voice"], **job["parameters"])

@@ -31,7 +31,7 @@ def curves(panels: Sequence[tuple[str, Mapping[str, Sequence[tuple[float, float]
 
 
 def spectrogram(samples: np.ndarray, sample_rate: int) -> bytes:
-    """Level in dB over time and frequency of one waveform [T], 70 dB below its own loudest cell, as a PNG."""
+    """Level in dB over time and frequency of a waveform [T], from its loudest cell to 70 dB below it, as a PNG."""
     frequencies, times, cells = stft(samples, sample_rate, nperseg=512, noverlap=384)
     level = 20 * np.log10(np.maximum(np.abs(cells), 1e-9))
     figure = Figure(figsize=(7.2, 1.9))
@@ -47,9 +47,9 @@ def spectrogram(samples: np.ndarray, sample_rate: int) -> bytes:
 
 
 def embedding_map(embeddings: np.ndarray, speakers: Sequence[str]) -> bytes:
-    """2-D map (t-SNE on cosine distances, fixed seed) of embeddings [n, E], one colour and mark a speaker, as a PNG."""
+    """2-D map (t-SNE on cosine distances, fixed seed) of embeddings [n, E], with a colour and mark per speaker, as a PNG."""
     perplexity = min(PERPLEXITY, (len(embeddings) - 1) / 3)
-    # exact: fast enough for hundreds of points, while the default's threads stall on a busy machine.
+    # exact: fast enough for hundreds of points. The threads of the default method are slow on a busy machine.
     method = TSNE(perplexity=perplexity, metric="cosine", init="random", random_state=0, method="exact")
     places = method.fit_transform(np.asarray(embeddings, dtype=np.float64))
     names = sorted(set(speakers))
@@ -58,7 +58,7 @@ def embedding_map(embeddings: np.ndarray, speakers: Sequence[str]) -> bytes:
     for number, name in enumerate(names):
         own = np.array([speaker == name for speaker in speakers])
         colour = f"C{number % 10}"
-        axes.scatter(*places[own].T, s=16, color=colour, marker="os^Dv"[number // 10 % 5], label=name)
+        axes.scatter(places[own, 0], places[own, 1], s=16, color=colour, marker="os^Dv"[number // 10 % 5], label=name)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.legend(fontsize=6.5, bbox_to_anchor=(1.01, 1), loc="upper left", frameon=False)

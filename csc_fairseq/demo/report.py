@@ -1,4 +1,4 @@
-"""The demo's result as one HTML page that needs no other file: pictures and sounds are inside it."""
+"""The demo's page: one HTML file that contains its pictures and sounds."""
 
 import base64
 import io
@@ -12,7 +12,7 @@ import soundfile
 
 from csc_fairseq.page import STYLE, picture
 
-PLAYED_PEAK = 0.8  # every sound is scaled to it: the network's own levels are far too quiet for a loudspeaker
+PLAYED_PEAK = 0.8  # every sound is scaled to it, because the network's own levels are too quiet for a loudspeaker
 
 PAGE = Template("""<!doctype html>
 <html lang="en">
@@ -44,8 +44,8 @@ $origins
 
 
 @dataclass(frozen=True)
-class Result:
-    """A row of the table. value: as printed, with its unit. remark: what it was measured on."""
+class Headline:
+    """A figure in the table of results. value: as printed, with its unit. remark: what it was measured on."""
 
     name: str
     value: str
@@ -63,11 +63,11 @@ class Sound:
 
 @dataclass(frozen=True)
 class Report:
-    """What the page shows. Texts are plain; pictures are PNG bytes. origins: (heading, points) pairs."""
+    """The contents of the page. Texts are plain, pictures are PNG bytes. origins: (heading, points) pairs."""
 
     title: str
     summary: str
-    results: Sequence[Result]
+    headlines: Sequence[Headline]
     results_note: str
     curves: bytes
     sounds: Sequence[Sound]
@@ -83,29 +83,29 @@ def render_page(report: Report) -> str:
         style=STYLE,
         title=escape(report.title),
         summary=escape(report.summary),
-        rows="".join(_row(result) for result in report.results),
+        rows="".join(_row(headline) for headline in report.headlines),
         results_note=escape(report.results_note),
         curves=picture(report.curves, "Losses and validation figures over updates"),
         sounds="".join(_sound(sound, report.sample_rate) for sound in report.sounds),
         embeddings=picture(
             report.embeddings,
-            "One point an utterance, one colour and mark a voice never heard in training (t-SNE: neighbours mean "
-            "something, distances between groups do not)",
+            "Each point is an utterance; each colour and mark is a voice that was never heard in training (t-SNE: neighbours "
+            "mean something, distances between groups do not)",
         ),
         origins="".join(_list(heading, points) for heading, points in report.origins),
         commands="\n".join(escape(command) for command in report.commands),
     )
 
 
-def text_table(results: Sequence[Result]) -> str:
-    """The same table for a terminal, columns aligned."""
-    names = max(len(result.name) for result in results)
-    values = max(len(result.value) for result in results)
-    return "\n".join(f"{result.name:<{names}}  {result.value:>{values}}  {result.remark}" for result in results)
+def text_table(headlines: Sequence[Headline]) -> str:
+    """The table of results for a terminal, with aligned columns."""
+    names = max(len(headline.name) for headline in headlines)
+    values = max(len(headline.value) for headline in headlines)
+    return "\n".join(f"{line.name:<{names}}  {line.value:>{values}}  {line.remark}" for line in headlines)
 
 
 def wav(samples: np.ndarray, sample_rate: int) -> bytes:
-    """A waveform [T] as the bytes of a 16-bit WAV file, its peak scaled to 0.8 of full scale; silence stays silence."""
+    """A waveform [T] as the bytes of a 16-bit WAV file, with its peak at 0.8 of full scale. Silence stays silence."""
     peak = np.abs(samples).max(initial=0.0)
     scaled = samples * (PLAYED_PEAK / peak) if peak > 0 else samples
     buffer = io.BytesIO()
@@ -113,8 +113,8 @@ def wav(samples: np.ndarray, sample_rate: int) -> bytes:
     return buffer.getvalue()
 
 
-def _row(result: Result) -> str:
-    name, value, remark = escape(result.name), escape(result.value), escape(result.remark)
+def _row(headline: Headline) -> str:
+    name, value, remark = escape(headline.name), escape(headline.value), escape(headline.remark)
     return f'<tr><th scope="row">{name}</th><td class="number">{value}</td><td>{remark}</td></tr>'
 
 

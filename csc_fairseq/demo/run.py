@@ -1,6 +1,5 @@
-"""The demo from end to end: corpus, training, verification, page. Whatever is there already is used again."""
+"""The demo from start to end: corpus, training, verification, page. Results of finished steps are used again."""
 
-import hashlib
 import json
 import math
 import shlex
@@ -15,49 +14,50 @@ from csc_fairseq.data.manifest import read_labels, read_manifest
 from csc_fairseq.data.rendering import Mixture
 from csc_fairseq.demo import pictures
 from csc_fairseq.demo.corpus import CorpusOptions, build_corpus
-from csc_fairseq.demo.report import Report, Result, Sound, render_page, text_table, wav
-from csc_fairseq.demo.story import ORIGINS, RESULTS_NOTE, summary
+from csc_fairseq.demo.page_text import ORIGINS, RESULTS_NOTE, summary
+from csc_fairseq.demo.report import Headline, Report, Sound, render_page, text_table, wav
 from csc_fairseq.demo.training import UPDATE, History, read_history, train, training_command
-from csc_fairseq.inference.checkpoint import load_model
-from csc_fairseq.inference.separator import best_order
+from csc_fairseq.digests import digest
+from csc_fairseq.inference.loading import load_model
+from csc_fairseq.inference.long_recordings import best_order
 from csc_fairseq.inference.speaker_encoder import SpeakerEncoder
-from csc_fairseq.verification.cells import Cell, Trialled, measure, read_cell
-from csc_fairseq.verification.conditions import Condition
-from csc_fairseq.verification.embedding import Material
 from csc_fairseq.verification.encoders.csc import CscEncoder
-from csc_fairseq.verification.evaluation import CLEAN, score_encoder
-from csc_fairseq.verification.ground import Ground, all_pairs
-from csc_fairseq.verification.runner import EmbeddingRunner
-from csc_fairseq.verification.separation import judge
+from csc_fairseq.verification.evaluation.embedding_runner import EmbeddingRunner
+from csc_fairseq.verification.evaluation.evaluation_set import EvaluationSet, LabelledTrials
+from csc_fairseq.verification.evaluation.results import Result, measure, read_result
+from csc_fairseq.verification.evaluation.scoring import score_encoder
+from csc_fairseq.verification.metrics.separation_quality import separation_quality
+from csc_fairseq.verification.trials.conditions import CLEAN, Condition
+from csc_fairseq.verification.trials.material import Material
 
 TALKER = Condition("talker 0 dB", talkers=1, sir_db=0.0)
 SEED = 0  # of trials, interferers and crops in verification; the default of `csc evaluate`
-LONGEST_SECONDS = 10.0  # likewise
-EXAMPLES = 15  # mixtures of which the page plays the median one: neither the best nor the worst
-# What the demo changes in csc_debug, for a training of some five minutes on two cores.
+LONGEST_SECONDS = 10.0  # of recordings in verification; also the default of `csc evaluate`
+EXAMPLES = 15  # mixtures; the page plays the median one, neither the best nor the worst
+# What the demo changes in csc_debug, so that training takes about five minutes on two cores.
 OVERRIDES = (
     "task.view_seconds=2",
-    # Voices are learnt fastest alone, separation needs mixtures: from the one to the other over the first 300 updates.
+    # Voices are learnt fastest alone, but separation needs mixtures. The share changes over the first 300 updates.
     "task.single_talker_share_start=0.8",
     "task.single_talker_share=0.2",
     "task.curriculum_epochs=6",
     "task.valid_recordings=0",
-    # Half of csc_debug's window: separation gains more by it than it costs in time.
+    # Half of csc_debug's window: separation improves more than the time grows.
     "model.window=128",
     "model.waveform_channels=128",
     "model.segment_frames=24",
-    "criterion.contrastive_weight=0.7",  # both tasks then pull the trunk about equally
-    "dataset.validate_interval=1000",  # epochs: by updates instead
+    "criterion.contrastive_weight=0.7",  # both tasks then act on the trunk about equally
+    "dataset.validate_interval=1000",  # epochs, so never; the next line counts updates
     "dataset.validate_interval_updates=100",
     "checkpoint.save_interval=1000",
     "checkpoint.save_interval_updates=100",
-    "optimization.stop_time_hours=0.11",  # a slow machine does fewer updates, so that the demo ends in time
+    "optimization.stop_time_hours=0.11",  # a slow machine makes fewer updates, so that the demo ends in time
 )
 
 
 @dataclass(frozen=True)
 class Example:
-    """A mixture of two held-out voices, the streams [C, T] in its voices' order, and their SI-SNR improvement (dB).
+    """A mixture of two held-out voices, its streams [C, T] in the order of the voices, and their SI-SNR improvement (dB).
 
     enrolment: another recording of the first voice.
     """
@@ -69,9 +69,9 @@ class Example:
 
 
 def run_demo(out: Path, options: CorpusOptions, updates: int) -> Path:
-    """Everything below `out`: corpus/, train/ and the page, whose path is returned; prints what it does and finds.
+    """Make corpus/, train/ and the page below `out`. Prints its steps and results, and returns the path of the page.
 
-    InputError where a step fails; what was finished before is kept for the next try.
+    InputError if a step fails. Finished steps are kept for the next run.
     """
     begun = perf_counter()
     out = out.resolve()
@@ -81,28 +81,29 @@ def run_demo(out: Path, options: CorpusOptions, updates: int) -> Path:
     _say(1, f"synthetic voices, into {corpus}")
     _reused(build_corpus(corpus, options))
     overrides = training_overrides(corpus, training, updates)
-    key = _digest([overrides, (corpus / "complete").read_text()])
+    key = digest([overrides, (corpus / "complete").read_text()])
     _say(2, f"training, {updates} updates, into {training}")
     _reused(train(training, overrides, updates, key))
     history = read_history(training / "train.log")
     if history.last(UPDATE) < updates:
         print(f"      time was up after {history.last(UPDATE):.0f} of {updates} updates", flush=True)
-    checkpoint = training / "checkpoints" / "checkpoint_last.pt"  # the one that the last validation was about
+    checkpoint = training / "checkpoints" / "checkpoint_last.pt"  # the figures of the last validation are of this one
     model = load_model(checkpoint)
+    assert isinstance(model, SpeakerEncoder)  # what csc pre-trains
     manifest = read_manifest(corpus / "test.tsv")
     speakers = read_labels(manifest, "spk")
-    trialled = Trialled(all_pairs(manifest, SEED), np.array(speakers), {})
-    material = Ground(manifest, trialled, {}, None, LONGEST_SECONDS, SEED).material(model.sample_rate)
+    labelled = LabelledTrials.all_pairs(manifest, SEED)
+    material = EvaluationSet(manifest, labelled, LONGEST_SECONDS, SEED).material(model.sample_rate)
     _say(3, f"verification of {len(set(speakers))} voices that were never heard in training")
-    cells = verify(out / "results.json", key, model, material, trialled)
-    rows = results(cells, history, len(set(read_labels(read_manifest(corpus / "train.tsv"), "spk"))))
+    results = verify(out / "results.json", key, model, material, labelled)
+    rows = headlines(results, history, len(set(read_labels(read_manifest(corpus / "train.tsv"), "spk"))))
     _say(4, "the page")
     one = example(model, material)
     (out / "mixture.wav").write_bytes(wav(one.mixture.samples, model.sample_rate))
     page = Report(
         title="CSC demo: speaker embeddings that keep working while someone else talks",
         summary=summary(options, history, len(set(speakers))),
-        results=rows,
+        headlines=rows,
         results_note=RESULTS_NOTE,
         curves=pictures.curves(panels(history)),
         sounds=sounds(one, model.sample_rate),
@@ -123,38 +124,38 @@ def training_overrides(corpus: Path, folder: Path, updates: int) -> list[str]:
     return [f"task.data={corpus}", f"hydra.run.dir={folder}", *lengths, *OVERRIDES]
 
 
-def verify(path: Path, key: str, model: SpeakerEncoder, material: Material, trialled: Trialled) -> list[Cell]:
-    """Figures for clean and for another talker at 0 dB, kept in `path` under `key` for the next time."""
+def verify(path: Path, key: str, model: SpeakerEncoder, material: Material, labelled: LabelledTrials) -> list[Result]:
+    """Results for clean speech and for another talker at 0 dB. They are kept in `path` under `key` for the next run."""
     if path.is_file():
         kept = json.loads(path.read_text())
-        if kept["key"] == key and "cells" in kept:
+        if kept["key"] == key and "results" in kept:
             _reused(False)
-            return [read_cell(cell) for cell in kept["cells"]]
+            return [read_result(result) for result in kept["results"]]
     with EmbeddingRunner(CscEncoder("csc", model), material, progress=True) as runner:
-        scores = score_encoder(runner, trialled.trials, [CLEAN, TALKER])
-    cells, _ = measure("csc", scores, trialled, seed=SEED)
-    path.write_text(json.dumps({"key": key, "cells": [asdict(cell) for cell in cells]}, indent=2))
-    return cells
+        scores = score_encoder(runner, labelled.trials, [CLEAN, TALKER])
+    results, _ = measure("csc", scores, labelled, seed=SEED)
+    path.write_text(json.dumps({"key": key, "results": [asdict(result) for result in results]}, indent=2))
+    return results
 
 
-def results(cells: list[Cell], history: History, voices: int) -> list[Result]:
-    """The rows of the table. voices: training identities, N."""
-    clean, talker = cells
+def headlines(results: list[Result], history: History, voices: int) -> list[Headline]:
+    """The rows of the table of results. voices: number of training identities, N."""
+    clean, talker = results
     trials = "{0.targets} target and {0.nontargets} non-target trials, 95 % interval {1:.1f} to {2:.1f} %"
 
-    def error(cell: Cell) -> tuple[str, str]:
-        return f"{100 * cell.eer.value:.1f} %", trials.format(cell, 100 * cell.eer.low, 100 * cell.eer.high)
+    def error(result: Result) -> tuple[str, str]:
+        return f"{100 * result.eer.value:.1f} %", trials.format(result, 100 * result.eer.low, 100 * result.eer.high)
 
     return [
-        Result("EER, clean", *error(clean)),
-        Result("EER, another talker at 0 dB", *error(talker)),
-        Result("SI-SNR improvement", f"{talker.si_snri:+.1f} dB", "mean over both talkers of the mixtures at 0 dB"),
-        Result(
+        Headline("EER, clean", *error(clean)),
+        Headline("EER, another talker at 0 dB", *error(talker)),
+        Headline("SI-SNR improvement", f"{talker.si_snri:+.1f} dB", "mean over both talkers of the mixtures at 0 dB"),
+        Headline(
             "Mutual information, at least",
             f"{history.last('valid_bound'):.2f} nats",
             f"of at most log {voices} = {math.log(voices):.2f}; new utterances of the {voices} training voices, mixed",
         ),
-        Result(
+        Headline(
             "Voice identified",
             f"{100 * history.last('valid_accuracy'):.0f} %",
             f"of the talkers in those mixtures; {100 / voices:.1f} % by chance",
@@ -163,7 +164,7 @@ def results(cells: list[Cell], history: History, voices: int) -> list[Result]:
 
 
 def panels(history: History) -> list[tuple[str, dict[str, list[tuple[float, float]]]]]:
-    """Curves for the page: what falls and what rises."""
+    """The curves of the page: (title, {"training" or "validation": [(update, value), …]}) for each panel."""
 
     def both(name: str) -> dict[str, list[tuple[float, float]]]:
         return {"training": history.curve(name), "validation": history.curve(f"valid_{name}")}
@@ -177,21 +178,21 @@ def panels(history: History) -> list[tuple[str, dict[str, list[tuple[float, floa
 
 
 def example(model: SpeakerEncoder, material: Material) -> Example:
-    """Of EXAMPLES mixtures at 0 dB, evenly spaced in the manifest, the one with the median SI-SNR improvement."""
+    """The example with the median SI-SNR improvement, of EXAMPLES mixtures at 0 dB, evenly spaced in the manifest."""
     pool = material.pool
     examples = []
     for recording in sorted({number * len(pool) // EXAMPLES for number in range(EXAMPLES)}):
         mixture = material.render(TALKER, recording, "test")
         enrolment = next(i for i in pool.members(pool.groups[recording]) if i != recording)
         streams = model.separate(mixture.samples)
-        improvement = judge(streams, mixture, model.sample_rate).si_snri
+        improvement = separation_quality(streams, mixture, model.sample_rate).si_snri
         order = list(best_order(torch.from_numpy(mixture.sources), torch.from_numpy(streams)))
         examples.append(Example(pool.path(enrolment), mixture, streams[order], improvement))
     return sorted(examples, key=lambda one: one.improvement_db)[len(examples) // 2]
 
 
 def sounds(one: Example, sample_rate: int) -> list[Sound]:
-    """What the page plays: the mixture, the separated streams, and the voices as they were."""
+    """What the page plays: the mixture, the separated streams, and the original voices."""
     gain = f"{one.improvement_db:+.1f} dB SI-SNR improvement, the median of {EXAMPLES} mixtures"
     named = [(f"Mixture of two voices never heard in training, at 0 dB ({gain})", one.mixture.samples)]
     named += [(f"Separated stream {number}", stream) for number, stream in enumerate(one.streams, start=1)]
@@ -200,7 +201,7 @@ def sounds(one: Example, sample_rate: int) -> list[Sound]:
 
 
 def commands(out: Path, overrides: list[str], checkpoint: Path, enrolment: Path) -> list[str]:
-    """The demo's steps as one would type them, and what to try next with the mixture of the page."""
+    """The demo's steps as shell commands, and commands to try with the mixture of the page."""
     program, *arguments = training_command(overrides)
     mixture, model = str(out / "mixture.wav"), ["--model", str(checkpoint)]
     lines = [
@@ -213,14 +214,10 @@ def commands(out: Path, overrides: list[str], checkpoint: Path, enrolment: Path)
     return [shlex.join(line) for line in lines]
 
 
-def _digest(value: object) -> str:
-    return hashlib.blake2b(json.dumps(value).encode(), digest_size=16).hexdigest()
-
-
 def _say(number: int, what: str) -> None:
     print(f"[{number}/4] {what}", flush=True)
 
 
 def _reused(made: bool) -> None:
     if not made:
-        print("      there already, used again", flush=True)
+        print("      already there, used again", flush=True)

@@ -1,4 +1,4 @@
-"""Sentences for the synthetic voices: one grammar, so that each says other things in the same manner (our choice)."""
+"""Sentences for the synthetic voices. One grammar: voices say different things in the same style (our choice)."""
 
 from collections.abc import Iterator
 
@@ -51,4 +51,4 @@ def sentences(generator: np.random.Generator) -> Iterator[str]:
             words += ["and", "the", pick(THINGS)]
         words.append(pick(TIMES))
         text = " ".join(words)
-        yield text[0].upper() + text[1:] + "."  # not capitalize(), which makes Thursday small
+        yield text[0].upper() + text[1:] + "."  # not capitalize(): it writes thursday

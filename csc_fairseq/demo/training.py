@@ -1,4 +1,4 @@
-"""Runs fairseq-hydra-train as a process of its own, shows its progress and reads its log."""
+"""Runs fairseq-hydra-train as a separate process, shows its progress and reads its log."""
 
 import json
 import re
@@ -14,28 +14,28 @@ from csc_fairseq.errors import InputError
 
 # "[2026-01-31 12:00:00,000][train_inner][INFO] - {"epoch": 1, …}": fairseq's JSON log behind Hydra's prefix.
 STATISTICS = re.compile(r"\[(train_inner|train|valid)\]\[INFO\] - (\{.*\})\s*$")
-HINT = "Set the environment variable HYDRA_FULL_ERROR"  # Hydra's last line, below the error itself
+HINT = "Set the environment variable HYDRA_FULL_ERROR"  # Hydra's last line, after the error itself
 UPDATE, VALID_UPDATE = "num_updates", "valid_num_updates"
-# What the bar shows: a figure's name in the log of validation, and here.
+# What the progress bar shows: the name of a figure in the validation log, and its name in the bar.
 SHOWN = {"valid_si_snri": "SI-SNRi dB", "valid_accuracy": "accuracy", "valid_bound": "bound nats"}
 
 
 class History:
-    """Statistics of a training log. training, validation: one dictionary of figures per line, oldest first."""
+    """The figures of a training log. training, validation: one dictionary of figures per log line, oldest first."""
 
     def __init__(self) -> None:
         self.training: list[dict[str, float]] = []
         self.validation: list[dict[str, float]] = []
 
     def read(self, line: str) -> dict[str, float]:
-        """Take in one line of the log; its figures, or nothing if it holds none."""
+        """Read one line of the log. Returns its figures, {} if it has none."""
         match = STATISTICS.search(line)
-        if match is None or match[1] == "train":  # `train` sums up an epoch of what train_inner told already
+        if match is None or match[1] == "train":  # `train` only summarises the train_inner lines of an epoch
             return {}
         figures = {name: float(value) for name, value in json.loads(match[2]).items()}
         lines, update = (self.validation, VALID_UPDATE) if match[1] == "valid" else (self.training, UPDATE)
         while lines and lines[-1][update] >= figures[update]:
-            lines.pop()  # a run that was interrupted did these updates again
+            lines.pop()  # after an interruption, these updates were made again
         lines.append(figures)
         return figures
 
@@ -45,7 +45,7 @@ class History:
         return [(figures[update], figures[name]) for figures in lines if name in figures]
 
     def last(self, name: str) -> float:
-        """The latest value of a figure. InputError if the log never gives it."""
+        """The latest value of a figure. InputError if the log never has it."""
         points = self.curve(name)
         if not points:
             raise InputError(f"the training log has no {name}; remove the run's folder and start again")
@@ -53,7 +53,7 @@ class History:
 
 
 def read_history(log: Path) -> History:
-    """The statistics of a log on disk."""
+    """The history of a log on disk."""
     history = History()
     with open(log, encoding="utf-8") as lines:
         for line in lines:
@@ -62,15 +62,15 @@ def read_history(log: Path) -> History:
 
 
 def training_command(overrides: Sequence[str]) -> list[str]:
-    """fairseq-hydra-train beside the running Python, with the configuration csc_debug and these overrides."""
+    """The command: fairseq-hydra-train of the running Python, with the configuration csc_debug and these overrides."""
     return [str(Path(sysconfig.get_path("scripts")) / "fairseq-hydra-train"), "--config-name", "csc_debug", *overrides]
 
 
 def train(folder: Path, overrides: Sequence[str], updates: int, key: str) -> bool:
-    """Train in `folder` (its log is train.log) unless a run of this key ended there; True if anything was done.
+    """Train in `folder` (its log is train.log), unless a run of this key is complete there. Returns whether it trained.
 
-    A run of this key that was interrupted goes on from its last checkpoint; a run of another key is removed. InputError
-    with the log's last line if training fails.
+    An interrupted run of this key continues from its last checkpoint. A run of another key is removed. InputError with the
+    last line of the log if training fails.
     """
     started, complete, log = folder / "started", folder / "complete", folder / "train.log"
     if complete.is_file() and complete.read_text() == key:
@@ -87,7 +87,7 @@ def train(folder: Path, overrides: Sequence[str], updates: int, key: str) -> boo
 
 
 def _run(command: Sequence[str], log: Path, updates: int) -> tuple[int, str]:
-    """Run to the end with a progress bar; the exit status and what was printed last: the message, if it failed."""
+    """Run to the end with a progress bar. Returns the exit status and the last output, which is the message of a failure."""
     history, last = History(), "no output"
     with (
         open(log, "a", encoding="utf-8") as file,
@@ -108,6 +108,6 @@ def _run(command: Sequence[str], log: Path, updates: int) -> tuple[int, str]:
                 if figures:
                     bar.set_postfix(shown)
         except BaseException:
-            process.terminate()  # an interrupted demo leaves no training behind
+            process.terminate()  # an interrupted demo must not leave a training process running
             raise
     return process.returncode, last.rpartition("InputError: ")[2]

@@ -1,44 +1,52 @@
-"""Loading a fine-tuned verifier: from its checkpoint alone, without the pre-trained one and without data."""
+"""A fine-tuned verifier without fairseq: a backbone and the head that was trained on it."""
 
-from dataclasses import fields
-from pathlib import Path
+from typing import NamedTuple
 
-import torch
-
+from csc_fairseq.backbones.backbone import Backbone
+from csc_fairseq.backbones.loading import backbone_with_weights
+from csc_fairseq.checkpoints.checkpoint import BACKBONE_SETTINGS, SAMPLE_RATES, Checkpoint
+from csc_fairseq.checkpoints.weights import fitted
 from csc_fairseq.errors import InputError
-from csc_fairseq.frame_encoders.loading import encoder_from_settings
-from csc_fairseq.inference.checkpoint import one_line, read_state
-from csc_fairseq.models.pretrained import SETTINGS
-from csc_fairseq.models.speaker_verifier import SpeakerVerifier, SpeakerVerifierConfig
+from csc_fairseq.modules.verifier_head import OWN, POOLINGS, VerifierHead
 
 ARCHITECTURE = "speaker_verifier"
+BACKBONE_PREFIX = "encoder."
 
 
-def load_verifier(path: str | Path, device: str | torch.device = "cpu") -> SpeakerVerifier:
-    """The model of a fine-tuned checkpoint, in evaluation mode.
+class Verifier(NamedTuple):
+    """The two halves of a verifier, in evaluation mode."""
 
-    Also sets `torch.set_flush_denormal(True)` for the process, as `load_model` does.
+    backbone: Backbone
+    head: VerifierHead
 
-    Args:
-        path: written by `fairseq-hydra-train` with model=speaker_verifier.
-        device: where the model goes.
 
-    Raises:
-        InputError: no such file, one that needs code to load, another architecture, an incomplete one.
+def load_verifier(checkpoint: Checkpoint) -> Verifier:
+    """The verifier of a fine-tuned checkpoint or of its bundle; needs neither the pre-trained file nor data.
+
+    InputError: another architecture, an incomplete or damaged file.
     """
-    torch.set_flush_denormal(True)
-    state = read_state(path)
-    try:
-        options, weights = state["cfg"]["model"], state["model"]
-        if options["_name"] != ARCHITECTURE:
-            raise InputError(f"{path}: is a checkpoint of architecture {options['_name']!r}, expected {ARCHITECTURE!r}")
-        settings = state["task_state"][SETTINGS]
-        known = {field.name for field in fields(SpeakerVerifierConfig)} & options.keys()
-        config = SpeakerVerifierConfig(**{name: options[name] for name in known if not name.startswith("_")})
-        model = SpeakerVerifier(config, encoder_from_settings(settings, path))
-        model.load_state_dict(weights)
-    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+    checkpoint.require(ARCHITECTURE)
+    options, weights = checkpoint.options, checkpoint.weights
+    own = {
+        name.removeprefix(BACKBONE_PREFIX): weight
+        for name, weight in weights.items()
+        if name.startswith(BACKBONE_PREFIX)
+    }
+    settings = checkpoint.task_state.within(BACKBONE_SETTINGS)
+    pooling = options.text("pooling", (*POOLINGS, OWN))
+    embedding_channels = options.whole("embedding_channels", 1)
+    backbone = backbone_with_weights(settings, own)
+    sample_rate = checkpoint.task_state.whole("sample_rate", *SAMPLE_RATES, default=backbone.sample_rate)
+    if sample_rate != backbone.sample_rate:
         raise InputError(
-            f"{path}: is no complete checkpoint of {ARCHITECTURE} ({one_line(error)}); copy it anew, or train it with this version"
-        ) from error
-    return model.eval().to(device)
+            f"{checkpoint.path}: its sample_rate is {sample_rate}, but {backbone.sample_rate} in its {BACKBONE_SETTINGS}; "
+            "it is damaged"
+        )
+    head = fitted(
+        lambda: VerifierHead(
+            backbone.layers, backbone.channels, backbone.embedding_channels, pooling, embedding_channels
+        ),
+        {name: weight for name, weight in weights.items() if not name.startswith(BACKBONE_PREFIX)},
+        checkpoint.path,
+    )
+    return Verifier(backbone.eval(), head.eval())

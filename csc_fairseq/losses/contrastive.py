@@ -1,7 +1,7 @@
-"""The contrastive separative loss: identify the global speaker vector among all of them.
+"""The contrastive separative loss: find the talker's own global speaker vector among those of all identities.
 
-[Paper: a probabilistic contrastive loss that maximises mutual information with a global speaker vector, free from negative
-sampling. Our choice: its form.] The partition function runs over all N identities, so nothing is sampled.
+The paper has a probabilistic contrastive loss, which maximises mutual information with a global speaker vector without sampling
+negatives. The form is our choice: the partition function runs over all N identities.
 """
 
 import torch
@@ -12,9 +12,9 @@ CHUNK = 16384
 
 
 def identity_logits(embeddings: Tensor, vectors: Tensor, alpha: Tensor | float) -> Tensor:
-    """(n, E) and (N, E), both of unit norm, to (n, N) logits 2α·cos: −α‖s − g‖² up to a constant that the softmax cancels.
+    """(n, E) and (N, E), both of unit norm, to (n, N) float32 logits 2α·cos: −α‖s − g‖² up to a constant that the softmax cancels.
 
-    In float32 and never as a difference of squares, which half precision cannot hold.
+    They are not computed as differences of squares, which half precision cannot hold.
     """
     with torch.autocast(embeddings.device.type, enabled=False):
         return 2 * alpha * (embeddings.float() @ vectors.float().T)
@@ -28,7 +28,7 @@ def contrastive_separative_loss(
     Args:
         embeddings: (n, E), unit norm. vectors: (N, E), unit norm. identities: (n,) long in [0, N).
         alpha: concentration α > 0.
-        chunk: identities whose logits are held at a time; the sum over chunks is the full sum.
+        chunk: identities whose logits are in memory at a time. The result is the same.
 
     Returns:
         (n,) nats, smaller is better.
@@ -49,8 +49,8 @@ def _chunk_logsumexp(embeddings: Tensor, vectors: Tensor, alpha: Tensor | float)
 def information_bound(mean_loss: float, prior_entropy: float) -> float:
     """Lower bound in nats on the mutual information I(s; k) between embeddings and identities: H(k) − E ℓ.
 
-    Pass log N as `prior_entropy` when identities are uniform. The bound holds for identities drawn from that prior; it says nothing
-    about speakers outside the table, and it may be negative.
+    The bound holds for identities drawn from the prior whose entropy is `prior_entropy`; it is log N if all are equally frequent.
+    It says nothing about speakers outside the table. It may be negative.
     """
     return prior_entropy - mean_loss
 

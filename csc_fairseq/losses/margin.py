@@ -1,4 +1,4 @@
-"""Margin softmax: classify the training speakers by angle, with a margin that the own speaker must win by.
+"""Margin softmax: classify the training speakers by angle. The own speaker must be the nearest by a margin.
 
 AM-softmax: Wang et al., "Additive Margin Softmax for Face Verification", 2018, and "CosFace", CVPR 2018. AAM-softmax: Deng et al.,
 "ArcFace", CVPR 2019. Sub-centres: Deng et al., "Sub-center ArcFace", ECCV 2020.
@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from csc_fairseq.errors import InputError
 
-SINE_FLOOR = 1e-4  # the slope of the sine, unbounded where embedding and centre coincide, stops here
+SINE_FLOOR = 1e-4  # bounds the slope of the sine, which is infinite where embedding and centre coincide
 
 
 def speaker_cosines(embeddings: Tensor, centres: Tensor) -> Tensor:
-    """Cosine of every embedding with every speaker: that of the nearest of the speaker's sub-centres.
+    """Cosine of every embedding with every speaker, that is with the nearest of the speaker's sub-centres.
 
     Args:
         embeddings: (n, E), unit norm. centres: (N, K, E), any norm.
@@ -36,9 +36,9 @@ def additive_margin(cosines: Tensor, margin: float) -> Tensor:
 
 
 def additive_angular_margin(cosines: Tensor, margin: float) -> Tensor:
-    """AAM-softmax: cos(θ + m), elementwise, m in radians; where θ + m exceeds π, cos θ − m·sin m, as the authors' code has it.
+    """AAM-softmax: cos(θ + m), elementwise, m in radians. Where θ + m exceeds π: cos θ − m·sin m, as in the authors' code.
 
-    By the addition formula, without arccosine: value and gradient are finite at cos θ = ±1.
+    It is computed by the addition formula, without arccosine, so value and gradient are finite at cos θ = ±1.
     """
     sines = ((1 - cosines) * (1 + cosines)).clamp_min(SINE_FLOOR**2).sqrt()
     turned = cosines * math.cos(margin) - sines * math.sin(margin)
@@ -56,7 +56,7 @@ def margin_softmax_loss(cosines: Tensor, labels: Tensor, kind: str, margin: floa
         kind: am, whose margin is a cosine, or aam, whose margin is an angle in radians. scale: s > 0.
 
     Returns:
-        (n,) nats, smaller is better. With margin 0 both kinds are the plain softmax of cosines.
+        (n,) nats, smaller is better. At margin 0 both kinds are the plain softmax of cosines.
     """
     rows = labels.unsqueeze(1)
     own = cosines.gather(1, rows)
@@ -65,14 +65,14 @@ def margin_softmax_loss(cosines: Tensor, labels: Tensor, kind: str, margin: floa
 
 
 def margin_at(update: int, margin: float, warmup: int) -> float:
-    """The margin of an update: rises linearly from 0 during the first `warmup` updates (our choice); warmup 0: all at once."""
+    """The margin of an update. It rises linearly from 0 in the first `warmup` updates (our choice); warmup 0: full at once."""
     return margin * min(1.0, update / warmup) if warmup else margin
 
 
 class MarginClassifier(nn.Module):
     """The training speakers' centres, K for each, and the loss towards them.
 
-    Only training needs it: an embedding of a new recording is compared with other embeddings.
+    Only training needs it. Embeddings of new recordings are compared with each other.
 
     Args:
         speakers: N. channels: E. kind: am or aam. margin: m, a cosine (am) or radians (aam). scale: s. sub_centres: K.
@@ -103,9 +103,9 @@ class MarginClassifier(nn.Module):
         self.weight = nn.Parameter(torch.randn(speakers, sub_centres, channels) * channels**-0.5)
 
     def forward(self, embeddings: Tensor) -> Tensor:
-        """(n, E) of unit norm to (n, N) float32 cosines with the speakers; the largest is the speaker chosen, without a margin."""
+        """(n, E) of unit norm to (n, N) float32 cosines with the speakers, without a margin. The largest says whom they chose."""
         return speaker_cosines(embeddings, self.weight)
 
     def loss(self, cosines: Tensor, labels: Tensor, margin: float) -> Tensor:
-        """(n,) nats: `margin_softmax_loss` with this classifier's kind and scale, at the margin of the moment."""
+        """(n,) nats: `margin_softmax_loss` with this classifier's kind and scale, and the margin of the update."""
         return margin_softmax_loss(cosines, labels, self.kind, margin, self.scale)

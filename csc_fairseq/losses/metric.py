@@ -1,4 +1,4 @@
-"""Metric losses: within a batch, find an utterance's own speaker by the other utterances of that speaker.
+"""Metric losses: find an utterance's own speaker in the batch, by the other utterances of that speaker.
 
 GE2E: Wan et al., "Generalized End-to-End Loss for Speaker Verification", ICASSP 2018, equations 5, 6, 8 and 9. Angular
 prototypical: Chung et al., "In defence of metric learning for speaker recognition", Interspeech 2020.
@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from csc_fairseq.errors import InputError
 
-LEAST_SCALE = 1e-6  # added to the exponential, which float32 cannot tell from 0 below e^-104
+LEAST_SCALE = 1e-6  # added to the exponential, which is 0 in float32 below e^-104
 LEAST_NORM = 1e-6  # of a mean; bounds the gradient where the utterances of a speaker cancel out
 
 
 def ge2e_cosines(embeddings: Tensor) -> Tensor:
-    """Cosine of every utterance with the centroid of every speaker; the own speaker's leaves the utterance itself out.
+    """Cosine of every utterance with the centroid of every speaker. The utterance itself is left out of its own speaker's centroid.
 
     Args:
         embeddings: (S, M, E), M utterances of each of S speakers, unit norm.
@@ -26,7 +26,7 @@ def ge2e_cosines(embeddings: Tensor) -> Tensor:
         (S, M, S) float32, also under autocast: [j, i, k] compares utterance i of speaker j with speaker k.
 
     Raises:
-        InputError: M < 2, where the own speaker would have no other utterance; S < 2.
+        InputError: M < 2, since the own speaker then has no other utterance; S < 2.
     """
     _require_two_of_two(embeddings)
     embeddings = embeddings.float()
@@ -50,7 +50,7 @@ def prototype_cosines(embeddings: Tensor) -> Tensor:
         (S, 1, S) float32, also under autocast: [j, 0, k] compares the query of speaker j with the prototype of speaker k.
 
     Raises:
-        InputError: M < 2, where there is nothing to make a prototype of; S < 2.
+        InputError: M < 2, since no utterance is left for a prototype; S < 2.
     """
     _require_two_of_two(embeddings)
     embeddings = embeddings.float()
@@ -77,10 +77,9 @@ def own_speaker_loss(logits: Tensor) -> Tensor:
 class ScaledCosine(nn.Module):
     """w·cos + b with learnt w > 0 and b.
 
-    w is the exponential of what is learnt, plus a small constant, so that no step of any optimiser makes it 0 or negative (our
-    choice; the papers ask for w > 0 only). A clamp at the parameter would have to follow every step, also on the float32
-    copies that half-precision training keeps. b shifts all logits alike and cancels in a softmax; it is there for the
-    papers' form.
+    w is the exponential of the parameter, plus a small constant, so that no step of any optimiser makes it 0 or negative (our
+    choice; the papers ask for w > 0 only). A clamp of the parameter would be needed after every step, also on the float32 copies
+    of half-precision training. b shifts all logits alike and cancels in a softmax. It is there because the papers have it.
 
     Args:
         scale, bias: initial w and b; the defaults are GE2E's.

@@ -21,12 +21,12 @@ def best_permutation(costs: Tensor) -> tuple[Tensor, Tensor]:
         (B,) least mean cost, differentiable, and (B, C) long: entry j is the output that source j got.
 
     Raises:
-        InputError: C > 6, where trying all permutations no longer makes sense.
+        InputError: C > 6, which has too many permutations to try.
     """
     sources = costs.shape[-1]
     if sources > MAX_SOURCES:
         raise InputError(
-            f"{sources} sources per mixture; permutation-invariant training tries all orders and stops at {MAX_SOURCES}"
+            f"{sources} sources per mixture; expected {MAX_SOURCES} at most, since permutation-invariant training tries all orders"
         )
     orders = torch.tensor(list(permutations(range(sources))), device=costs.device)  # (C!, C)
     totals = costs[:, orders, torch.arange(sources, device=costs.device)].mean(-1)  # (B, C!)
@@ -44,8 +44,8 @@ def separation_costs(
         ceiling_db: pairs already better than this get no gradient.
 
     Returns:
-        (B, C, C) dB, smaller is better: −SI-SNR towards a present source, `silence_cost` towards an absent one, since SI-SNR is
-        blind to level and cannot teach silence.
+        (B, C, C) dB, smaller is better: −SI-SNR for a present source, `silence_cost` for an absent one. SI-SNR does not depend on
+        the level, so it cannot teach silence.
     """
     distance = (-pairwise_si_snr(estimates, sources)).clamp_min(-ceiling_db)
     silence = silence_cost(estimates, mixture).unsqueeze(2)

@@ -13,7 +13,7 @@ def si_snr(estimate: Tensor, reference: Tensor) -> Tensor:
         estimate, reference: broadcastable to (..., T).
 
     Returns:
-        (...) dB, in float32. A silent reference gives a very low value: mask such pairs out.
+        (...) dB, float32. A silent reference gives a very low value: leave such pairs out.
     """
     estimate, reference = estimate.float(), reference.float()
     estimate = estimate - estimate.mean(-1, keepdim=True)
@@ -27,27 +27,27 @@ def si_snr(estimate: Tensor, reference: Tensor) -> Tensor:
 def pairwise_si_snr(estimates: Tensor, references: Tensor) -> Tensor:
     """(B, C, T) estimates and (B, C, T) references to (B, C, C) dB: [b, i, j] compares estimate i with reference j.
 
-    The same figure as `si_snr` from inner products alone, so that no (B, C, C, T) tensor is made.
+    It equals `si_snr`, but uses inner products alone, so that no (B, C, C, T) tensor is made.
     """
     estimates, references = estimates.float(), references.float()
     estimates = estimates - estimates.mean(-1, keepdim=True)
     references = references - references.mean(-1, keepdim=True)
-    with torch.autocast(estimates.device.type, enabled=False):  # half precision would overflow over thousands of samples
+    with torch.autocast(estimates.device.type, enabled=False):  # half precision overflows over thousands of samples
         cross = estimates @ references.transpose(1, 2) + EPS
     reference_energy = references.square().sum(-1).unsqueeze(1) + EPS
     target_energy = cross.square() / reference_energy
     noise_energy = estimates.square().sum(-1).unsqueeze(2) - target_energy
-    # A perfect estimate leaves rounding below zero: the floor is far under the 30 dB at which the training loss stops.
+    # Rounding makes the noise of a perfect estimate negative. The floor is at 60 dB, far above the 30 dB where the loss stops.
     floor = 1e-6 * target_energy.detach() + EPS
     return 10 * torch.log10((target_energy + EPS) / torch.maximum(noise_energy, floor))
 
 
 def silence_cost(estimates: Tensor, mixture: Tensor, threshold_db: float = -20.0) -> Tensor:
-    """Energy left in an output whose source is absent, in dB relative to the mixture, smaller is better (FUSS, Wisdom et al. 2021).
+    """Energy of an output whose source is absent, in dB relative to the mixture, smaller is better (FUSS, Wisdom et al. 2021).
 
     Args:
         estimates: (B, C, T). mixture: (B, T).
-        threshold_db: the floor; an output quieter than this gets no pressure.
+        threshold_db: the floor. An output much quieter than this gets almost no gradient.
 
     Returns:
         (B, C) dB: 10·log10(‖ŷ‖² / ‖x‖² + 10^(threshold/10)), about 0 for the mixture itself.

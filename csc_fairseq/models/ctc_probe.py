@@ -5,22 +5,20 @@ Trained by fairseq's own task `audio_finetuning` and criterion `ctc`, which ask 
 """
 
 from dataclasses import dataclass
-from typing import Optional  # in dataclasses only: fairseq's parser does not read `X | None`
+from typing import Any, Optional  # in dataclasses only: fairseq's parser does not read `X | None`
 
 import torch
-import torch.nn.functional as F
 from fairseq.data import Dictionary
 from fairseq.dataclass import FairseqDataclass
 from fairseq.models import register_model
-from torch import Tensor, nn
+from torch import Tensor
 
-from csc_fairseq.data.transcripts import SUFFIX, require_transcripts
+from csc_fairseq.backbones.backbone import Backbone
+from csc_fairseq.checkpoints.checkpoint import BACKBONE_SETTINGS
+from csc_fairseq.corpora.transcripts import SUFFIX, require_transcripts
 from csc_fairseq.errors import InputError
-from csc_fairseq.frame_encoders.protocol import FrameEncoder
-from csc_fairseq.models.pretrained import SETTINGS, encoder_for
-from csc_fairseq.models.resting_encoder import RestingEncoderModel
-from csc_fairseq.modules.loudness import loudest_streams
-from csc_fairseq.modules.verifier_head import LayerWeights
+from csc_fairseq.models.fine_tuned import FineTunedModel, backbone_for
+from csc_fairseq.modules.ctc_head import CtcHead
 from csc_fairseq.options import option
 
 # fairseq's task keeps the dictionary, a class of plain lists, in every checkpoint; without this PyTorch refuses to read it
@@ -39,40 +37,33 @@ class CtcProbeConfig(FairseqDataclass):
 
 
 @register_model("ctc_probe", dataclass=CtcProbeConfig)
-class CtcProbe(RestingEncoderModel):
-    """An encoder, learned weights of its layers, and one linear map from frames to the logits of the dictionary.
-
-    Of an encoder that separates, each recording's stream with the most energy is read. Frames are normalised to zero mean and
-    unit variance over their channels first, without parameters, so that one learning rate fits encoders of any scale (our
-    choice).
+class CtcProbe(FineTunedModel):
+    """A backbone and a `CtcHead`.
 
     Args:
         cfg: options; `pretrained` is not read.
-        encoder: to be read from.
+        encoder: the backbone.
         symbols: size of the dictionary.
         blank: index of CTC's blank in it.
 
     Raises:
-        InputError: a frozen encoder that is to thaw, a share of dropout outside [0, 1).
+        InputError: a frozen backbone that is to thaw, a share of dropout outside [0, 1).
     """
 
-    def __init__(self, cfg: CtcProbeConfig, encoder: FrameEncoder, symbols: int, blank: int) -> None:
-        super().__init__(encoder, cfg.frozen, cfg.freeze_updates)
+    def __init__(self, cfg: CtcProbeConfig, encoder: Backbone, symbols: int, blank: int) -> None:
         if not 0 <= cfg.dropout < 1:
             raise InputError(f"model.dropout is {cfg.dropout}; expected a share from 0 to below 1")
+        head = CtcHead(encoder.layers, encoder.channels, symbols, blank, cfg.dropout)
+        super().__init__(encoder, head, cfg.frozen, cfg.freeze_updates)
         self.cfg = cfg
-        self.blank = blank
-        self.layer_weights = LayerWeights(encoder.layers)
-        self.dropout = nn.Dropout(cfg.dropout)
-        self.projection = nn.Linear(encoder.channels, symbols)
-        self.train()  # puts a resting encoder into evaluation mode
+        self.train()  # puts a resting backbone into evaluation mode
 
     @classmethod
-    def build_model(cls, cfg: CtcProbeConfig, task: object) -> "CtcProbe":
+    def build_model(cls, cfg: CtcProbeConfig, task: Any) -> "CtcProbe":
         """Called by fairseq; the task knows the dictionary, and a restored one the encoder's sizes.
 
         Raises:
-            InputError: what `encoder_for`, `require_transcripts` and the model refuse; other labels, another sample rate, or
+            InputError: what `backbone_for`, `require_transcripts` and the model refuse; other labels, another sample rate, or
                 normalised waveforms.
         """
         if task.cfg.labels != SUFFIX:
@@ -81,9 +72,9 @@ class CtcProbe(RestingEncoderModel):
             raise InputError(
                 "task.normalize is true, expected false: encoders scale waveforms themselves, as they were trained"
             )
-        if SETTINGS not in task.state.state_dict:  # a checkpoint loads without its data
+        if BACKBONE_SETTINGS not in task.state.state_dict:  # a checkpoint loads without its data
             require_transcripts(task.cfg.data)
-        encoder = encoder_for(task, cfg.pretrained)
+        encoder = backbone_for(task, cfg.pretrained)
         if task.cfg.sample_rate != encoder.sample_rate:
             raise InputError(
                 f"{cfg.pretrained}: was trained at {encoder.sample_rate} Hz, task.sample_rate is {task.cfg.sample_rate}; "
@@ -101,24 +92,14 @@ class CtcProbe(RestingEncoderModel):
             {"encoder_out": (L, B, symbols), "padding_mask": (B, L) bool, or None if none was given}.
         """
         encoded = self.encode(source, padding_mask)
-        stream = loudest_streams(encoded.estimates, len(source), source.device)
-        frames = self.layer_weights(encoded.layers)  # (B, C, L, D)
-        frames = frames[torch.arange(len(stream), device=stream.device), stream]
-        frames = frames.masked_fill(encoded.padding.unsqueeze(-1), 0.0).to(self.projection.weight.dtype)
-        frames = self.dropout(F.layer_norm(frames, frames.shape[-1:]))
         return {
-            "encoder_out": self.projection(frames).transpose(0, 1),
+            "encoder_out": self.head(encoded.layers, encoded.padding, encoded.estimates),
             "padding_mask": None if padding_mask is None else encoded.padding,
         }
 
     def get_logits(self, net_output: dict[str, Tensor | None], normalize: bool = False) -> Tensor:
         """(L, B, symbols) float32 logits of `forward`'s answer, or log-probabilities; where there is padding, surely blank."""
-        logits = net_output["encoder_out"].float()
-        if net_output["padding_mask"] is not None:
-            blank = torch.full_like(logits[0, 0], -torch.inf)
-            blank[self.blank] = 0.0
-            logits = torch.where(net_output["padding_mask"].T.unsqueeze(-1), blank, logits)
-        return logits.log_softmax(-1) if normalize else logits
+        return self.head.log_probabilities(net_output["encoder_out"], net_output["padding_mask"], normalize)
 
     def get_normalized_probs(
         self, net_output: dict[str, Tensor | None], log_probs: bool, sample: dict | None = None

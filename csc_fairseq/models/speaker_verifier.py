@@ -1,24 +1,19 @@
-"""fairseq model `speaker_verifier`: a pre-trained encoder, pooling over time, and one linear map to the embedding."""
+"""fairseq model `speaker_verifier`: a pre-trained backbone, pooling over time, and one linear map to the embedding."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import List, NamedTuple, Optional  # noqa: UP035  in dataclasses only: fairseq's parser does not read newer forms
+from typing import Any, List, NamedTuple, Optional  # noqa: UP035  in dataclasses only: fairseq's parser does not read newer forms
 
-import torch.nn.functional as F
 from fairseq.dataclass import FairseqDataclass
 from fairseq.models import register_model
-from torch import Tensor, nn
+from torch import Tensor
 
+from csc_fairseq.backbones.backbone import Backbone
+from csc_fairseq.backbones.xvector import WIDTHS
 from csc_fairseq.errors import InputError
-from csc_fairseq.frame_encoders.protocol import FrameEncoder
-from csc_fairseq.frame_encoders.xvector import WIDTHS
-from csc_fairseq.models.pretrained import encoder_for
-from csc_fairseq.models.resting_encoder import RestingEncoderModel
-from csc_fairseq.modules.verifier_head import POOLINGS, FramePooling, LayerWeights
+from csc_fairseq.models.fine_tuned import FineTunedModel, backbone_for
+from csc_fairseq.modules.verifier_head import OWN, POOLINGS, VerifierHead
 from csc_fairseq.optimizers.layerwise_adam import set_rate
 from csc_fairseq.options import option
-
-OWN = "own"
 
 
 @dataclass
@@ -55,42 +50,27 @@ class VerifierOutput(NamedTuple):
 
 
 @register_model("speaker_verifier", dataclass=SpeakerVerifierConfig)
-class SpeakerVerifier(RestingEncoderModel):
-    """Encoder, weighted sum of its layers, pooling, layer norm, linear map; the same head for every encoder (our choice).
+class SpeakerVerifier(FineTunedModel):
+    """A backbone and a `VerifierHead`. InputError for options that contradict each other or the backbone."""
 
-    With pooling "own" the linear map begins as the identity, if the embedding is to have the pre-trained one's size: the first
-    cosines are those of pre-training, but for the mean that the layer norm takes away.
-
-    InputError for options that contradict each other or the encoder.
-    """
-
-    def __init__(self, cfg: SpeakerVerifierConfig, encoder: FrameEncoder) -> None:
+    def __init__(self, cfg: SpeakerVerifierConfig, encoder: Backbone) -> None:
         check_options(cfg, encoder)
-        super().__init__(encoder, cfg.frozen, cfg.freeze_updates, cfg.freeze_blocks)
+        head = VerifierHead(
+            encoder.layers, encoder.channels, encoder.embedding_channels, cfg.pooling, cfg.embedding_channels
+        )
+        super().__init__(encoder, head, cfg.frozen, cfg.freeze_updates, cfg.freeze_blocks)
         self.cfg = cfg
-        if cfg.pooling == OWN:
-            self.layer_weights = self.pooling = None
-            channels = encoder.embedding_channels
-        else:
-            self.layer_weights = LayerWeights(encoder.layers)
-            self.pooling = FramePooling(encoder.channels, cfg.pooling)
-            channels = self.pooling.out_channels
-        self.norm = nn.LayerNorm(channels)
-        self.projection = nn.Linear(channels, cfg.embedding_channels)
-        if cfg.pooling == OWN and channels == cfg.embedding_channels:
-            nn.init.eye_(self.projection.weight)  # fine-tuning then begins with what pre-training reached
-            nn.init.zeros_(self.projection.bias)
         self._set_rates()
 
     @classmethod
-    def build_model(cls, cfg: SpeakerVerifierConfig, task: object) -> "SpeakerVerifier":
+    def build_model(cls, cfg: SpeakerVerifierConfig, task: Any) -> "SpeakerVerifier":
         """Called by fairseq. InputError also where the task's recordings or mixtures are not what the encoder takes."""
         from_scratch = {
             "kind": "xvector",
             "sample_rate": task.cfg.sample_rate,
             "widths": list(cfg.xvector_widths),
         }
-        encoder = encoder_for(task, cfg.pretrained, from_scratch)
+        encoder = backbone_for(task, cfg.pretrained, from_scratch)
         if encoder.sample_rate != task.cfg.sample_rate:
             raise InputError(
                 f"{cfg.pretrained}: was trained at {encoder.sample_rate} Hz, task.sample_rate is {task.cfg.sample_rate}; "
@@ -115,24 +95,17 @@ class SpeakerVerifier(RestingEncoderModel):
             source: (B, T) waveforms. padding_mask: (B, T) bool, True = padding; None: none.
         """
         encoded = self.encode(source, padding_mask)
-        if self.pooling is None:
-            vectors = encoded.embeddings
-        else:
-            vectors = self.pooling(self.layer_weights(encoded.layers), encoded.padding)
-        vectors = self.projection(self.norm(vectors.to(self.projection.weight.dtype)))
-        return VerifierOutput(F.normalize(vectors.float(), dim=-1), encoded.estimates)
+        embeddings = self.head(encoded.layers, encoded.padding, encoded.embeddings)
+        return VerifierOutput(embeddings, encoded.estimates)
 
     def _set_rates(self) -> None:
         """Gives every parameter its rate for `layerwise_adam`."""
         for depth, block in enumerate(reversed(self.encoder.blocks())):
             set_rate(block.parameters(), self.cfg.encoder_rate * self.cfg.block_rate_decay**depth)
-        set_rate(self._head_parameters(), 1.0)
-
-    def _head_parameters(self) -> Iterator[nn.Parameter]:
-        return (parameter for name, parameter in self.named_parameters() if not name.startswith("encoder."))
+        set_rate(self.head.parameters(), 1.0)
 
 
-def check_options(cfg: SpeakerVerifierConfig, encoder: FrameEncoder) -> None:
+def check_options(cfg: SpeakerVerifierConfig, encoder: Backbone) -> None:
     """InputError for options that contradict each other or the encoder."""
     untrained = {"freeze_updates": 0, "freeze_blocks": 0, "encoder_rate": 1.0, "block_rate_decay": 1.0}
     training = {name: off for name, off in untrained.items() if getattr(cfg, name) != off}
@@ -157,4 +130,6 @@ def check_options(cfg: SpeakerVerifierConfig, encoder: FrameEncoder) -> None:
         )
     for name in ("encoder_rate", "block_rate_decay"):
         if not 0 < getattr(cfg, name) <= 1:
-            raise InputError(f"model.{name} is {getattr(cfg, name)}; expected above 0 and at most 1, or model.frozen=true")
+            raise InputError(
+                f"model.{name} is {getattr(cfg, name)}; expected above 0 and at most 1, or model.frozen=true"
+            )

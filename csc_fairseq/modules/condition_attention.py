@@ -1,7 +1,7 @@
 """Cross-attention from the query to speaker representations of other conditions.
 
-The abstract's claim is that attending to representations under various interfering conditions gathers what matters; which
-representations those are it leaves open. `MemoryBank` is our default reading, `other_views_mask` the other one.
+The paper's abstract says that attending to representations under various interfering conditions gathers what matters. It leaves
+open which representations. `MemoryBank` is our default reading, `other_views_mask` the other one.
 """
 
 import torch
@@ -12,12 +12,18 @@ from torch import Tensor, nn
 class MemoryBank(nn.Module):
     """A first-in-first-out memory of detached queries from earlier mixtures, all identities together.
 
-    Entries are *staged* while an update's mixtures are processed and *committed* after the optimiser's step, gathered over the
-    ranks: so the memory is the same on all ranks and does not depend on how a global batch is cut into ranks or micro-batches.
+    Entries are *staged* while an update's mixtures are processed. After the optimiser's step they are gathered over the ranks and
+    *committed*. So the memory is the same on all ranks, and it does not depend on how a global batch is cut into ranks or
+    micro-batches.
 
     Args:
-        size: entries kept, 0 for none. channels: E. sources: C, talkers (hence recordings) in a mixture.
+        size: entries kept, 0 for none. channels: E. sources: C, talkers in a mixture, each with one recording.
     """
+
+    entries: Tensor
+    recordings: Tensor
+    filled: Tensor
+    cursor: Tensor
 
     def __init__(self, size: int, channels: int, sources: int) -> None:
         super().__init__()
@@ -30,21 +36,21 @@ class MemoryBank(nn.Module):
 
     @property
     def size(self) -> int:
-        return self.entries.shape[0]
+        return len(self.entries)
 
     def stage(self, queries: Tensor, recordings: Tensor, voiced: Tensor) -> None:
         """Keeps queries until `commit`.
 
         Args:
             queries: (B, C, E). recordings: (B, C) keys of what each mixture holds, -1 = none.
-            voiced: (B, C) bool, the streams in which somebody speaks; the others represent nobody and are left out.
+            voiced: (B, C) bool, True for streams that hold a talker. The others are left out.
         """
         if self.size:
             keys = recordings.unsqueeze(1).expand(-1, queries.shape[1], -1)
             self._staged.append((queries.detach().float()[voiced], keys[voiced]))
 
     def discard_last(self) -> None:
-        """Forgets the last staged batch (a dummy batch that another rank's data made necessary)."""
+        """Forgets the last staged batch, a dummy that fairseq gave to a rank without data."""
         if self.size:
             self._staged.pop()
 
@@ -70,8 +76,8 @@ class MemoryBank(nn.Module):
     def mask(self, recordings: Tensor | None, mixtures: int) -> Tensor:
         """(mixtures, size), True where an entry must not be seen: empty, or from a mixture sharing a recording with the query's.
 
-        What is missing says a little by itself: with one recording per identity and a bank not much larger than the number of
-        identities, the hidden entries hint at the label. Keep the bank several times as large, or trust q alone.
+        What is hidden hints at the label, if each identity has one recording and the bank is not much larger than the number of
+        identities. Keep the bank several times as large, or trust q alone.
         """
         empty = torch.arange(self.size, device=self.entries.device) >= self.filled
         hidden = empty.expand(mixtures, -1)
@@ -82,9 +88,9 @@ class MemoryBank(nn.Module):
 
 
 def gather_over_ranks(staged: list[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
-    """The staged batches of all ranks: first micro-batch of rank 0, of rank 1, …, then the second ones; the same list on all ranks.
+    """The staged batches of all ranks, the same list on each: the first of rank 0, of rank 1, …, then the second ones.
 
-    That is the order in which a single process would have met them. Ranks may hold batches of different sizes.
+    A single process would have met them in this order. Ranks may hold batches of different sizes.
     """
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return staged
@@ -102,8 +108,8 @@ def other_views_mask(groups: Tensor | None, mixtures: int, sources: int, device:
         mixtures, sources: B and C.
 
     Returns:
-        (B, B·C), True = hidden: all but the streams of the *other* views of the same item. Note the hazard: these keys are
-        chosen by the label, so what they tell about the identity does not come from the query.
+        (B, B·C), True = hidden: all but the streams of the *other* views of the same item. Beware: the label chooses these keys,
+        so what they tell about the identity does not come from the query.
     """
     groups = torch.arange(mixtures, device=device) if groups is None else groups
     same_item = groups.unsqueeze(1) == groups.unsqueeze(0)
@@ -114,7 +120,7 @@ def other_views_mask(groups: Tensor | None, mixtures: int, sources: int, device:
 class ConditionAttention(nn.Module):
     """s = normalise(q + multi-head attention from q to the memory).
 
-    A key and value of zeros is always present, so that a query may attend to nothing; with an empty memory s depends on q alone.
+    A key and value of zeros is always there, so a query may attend to nothing. With an empty memory, s depends on q alone.
 
     Args:
         channels: E. heads: attention heads.

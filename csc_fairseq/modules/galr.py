@@ -1,7 +1,7 @@
 """Globally attentive, locally recurrent block (GALR, arXiv 2101.05014).
 
-Our differences from the published block: pre-normalisation per frame, so that padding enters no statistic, and parameter-free
-sinusoidal positions over the segments.
+It differs from the published block in two ways: normalisation is per frame and comes first, so that padding enters no statistic;
+positions of the segments are sinusoids without parameters.
 """
 
 import math
@@ -30,7 +30,7 @@ class LocalRecurrence(nn.Module):
         self.norm_out = nn.LayerNorm(channels)
 
     def forward(self, segments: Tensor, valid: Tensor) -> Tensor:
-        """(B, S, K, D) and (B, S, K, 1) in {0, 1} to (B, S, K, D). Padded frames enter as zeros whatever the batch around them."""
+        """(B, S, K, D) and (B, S, K, 1) in {0, 1} to (B, S, K, D). Padded frames enter as zeros, whatever else is in the batch."""
         batch, count, length, channels = segments.shape
         frames = (self.norm_in(segments) * valid).reshape(batch * count, length, channels).transpose(0, 1)
         hidden, _ = self.lstm(frames.contiguous())
@@ -52,7 +52,7 @@ class GlobalAttention(nn.Module):
         self.norm_out = nn.LayerNorm(channels)
 
     def forward(self, segments: Tensor, valid: Tensor) -> Tensor:
-        """(B, S, K, D) and (B, S, K, 1) in {0, 1} to (B, S, K, D). A segment without a valid frame is attended by none."""
+        """(B, S, K, D) and (B, S, K, 1) in {0, 1} to (B, S, K, D). No segment attends to one without valid frames."""
         batch, count, _, channels = segments.shape
         summaries = self.reduce((self.norm_in(segments) * valid).transpose(2, 3))  # (B, S, D, Q)
         summaries = summaries.permute(0, 3, 1, 2).reshape(-1, count, channels)  # (B·Q, S, D)
@@ -65,9 +65,9 @@ class GlobalAttention(nn.Module):
         return self.norm_out(expanded.transpose(2, 3))
 
     def _attend(self, queries: Tensor, unused: Tensor) -> Tensor:
-        """Multi-head attention (N, S, D) -> (N, S, D); `nn.MultiheadAttention` holds the weights, the fused kernel does the work.
+        """Multi-head attention, (N, S, D) to (N, S, D). `nn.MultiheadAttention` holds the weights, the fused kernel does the work.
 
-        Called directly the module would choose another code path in evaluation mode, whose masking of padded rows differs.
+        The module is not called: in evaluation mode it takes another path, which masks padded rows differently.
         """
         heads = self.attention.num_heads
         packed = F.linear(queries, self.attention.in_proj_weight, self.attention.in_proj_bias)

@@ -1,4 +1,4 @@
-"""Which of the separated streams is the loudest: the voice of a recording in which one talks."""
+"""The loudest of the separated streams: the voice of a recording with one talker."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Separation head: one non-negative mask per source on the waveform encoder's frames (our choice)."""
+"""Separation head: one mask in [0, 1] per source on the waveform encoder's frames (our choice)."""
 
 from torch import Tensor, nn
 

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-SPECTRUM_FLOOR = 1e-2  # against frames of unit scale: -40 dB, where quiet filters carry noise rather than a voice
+SPECTRUM_FLOOR = 1e-2  # of frames of unit scale: below -40 dB, filters carry noise rather than a voice
 
 
 def stream_energy(masked: Tensor) -> Tensor:
@@ -31,11 +31,11 @@ def weighted_statistics(frames: Tensor, weights: Tensor) -> Tensor:
 
 
 class AttentiveStatistics(nn.Module):
-    """Attention-weighted mean and standard deviation over time, one scalar weight a frame.
+    """Attention-weighted mean and standard deviation over time, with one weight per frame.
 
     Args:
-        channels: D of the frames. cues: n, further figures a frame that the weights see and the statistics do not.
-        hidden: of the layer that finds the weights.
+        channels: D of the frames. cues: n, further figures per frame, which the weights depend on and the statistics do not.
+        hidden: size of the hidden layer that computes the weights.
     """
 
     def __init__(self, channels: int, cues: int, hidden: int) -> None:
@@ -50,11 +50,11 @@ class AttentiveStatistics(nn.Module):
 
 
 class SpeakerHead(nn.Module):
-    """Frames to one unit-norm query per stream; a stream is tied to a waveform by that waveform's mask.
+    """Frames to one unit-norm query per stream. A stream belongs to a waveform because it reads what that waveform's mask leaves.
 
-    A stream's frames are the sum of two maps: of the trunk, with weights of its own for every stream, and of the log-spectrum
-    that the stream's mask leaves, with the same weights for all (our choice: the envelope of the separated voice is at hand,
-    so the trunk need not carry it).
+    A stream's frames are the sum of two linear maps. One is of the trunk's frames, with weights of its own for every stream. The
+    other is of the log-spectrum that the stream's mask leaves, with the same weights for all streams (our choice: the trunk then
+    need not carry the envelope of the voice).
 
     Args:
         channels: D of the frames. sources: C. waveform_channels: F. stream_channels: E_s. embedding_channels: E.
@@ -76,12 +76,12 @@ class SpeakerHead(nn.Module):
     def forward(self, frames: Tensor, masked: Tensor, padding: Tensor) -> Tensor:
         """(B, L, D) frames, (B, C, L, F) masked frames of the waveform encoder, (B, L) padding to queries (B, C, E) of unit norm.
 
-        No gradient goes back through the masked frames: identification must not bend the masks, which are separation's.
+        No gradient goes back through the masked frames: masks learn from separation alone.
         """
         return self.pool(*self.describe(frames, masked), padding)
 
     def describe(self, frames: Tensor, masked: Tensor) -> tuple[Tensor, Tensor]:
-        """The streams before pooling: their frames (B, C, L, E_s), and the `stream_energy` cues (B, C, L, 2) beside them."""
+        """The streams before pooling: their frames (B, C, L, E_s), and their `stream_energy` cues (B, C, L, 2)."""
         masked = masked.detach()
         spectrum = self.spectrum(self.spectrum_norm((masked + SPECTRUM_FLOOR).log()))
         streams = self.streams(frames).unflatten(-1, (self.sources, -1)).transpose(1, 2)

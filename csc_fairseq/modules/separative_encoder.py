@@ -1,6 +1,6 @@
-"""The multi-task separative encoder: one trunk, a separation head and a speaker head, and the condition memory."""
+"""The separative encoder: one trunk, two heads (separation and speakers), and the condition memory."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
 import torch
@@ -16,21 +16,33 @@ from csc_fairseq.modules.waveform_codec import GlobalNorm, WaveformDecoder, Wave
 from csc_fairseq.options import option
 
 MEMORIES = ("bank", "conditions", "none")
+LARGEST = 2**31 - 1  # more is no network
+LEAST = {"separation_blocks": 0, "speaker_blocks": 0, "memory_size": 0}  # of the whole numbers; 1 for the others
+EVEN = {
+    "window": "the hop is half of it",
+    "segment_frames": "segments overlap by half of it",
+    "channels": "positions are sines in one half and cosines in the other",
+}
 
 
 @dataclass
 class SeparativeEncoderConfig:
-    """Sizes of the encoder. All of it is our choice; the defaults are `csc_small`'s."""
+    """Sizes of the encoder. The design is our choice; the defaults are `csc_small`'s.
+
+    Raises:
+        InputError: a value with which no network can be built or run. Settings that were read from a checkpoint are checked
+            here too.
+    """
 
     sources: int = option(2, "C, talkers separated and embedded per mixture")
     waveform_channels: int = option(256, "F, filters of the waveform encoder")
     window: int = option(256, "filter length in samples, even; the hop is half of it")
-    channels: int = option(64, "D, channels of the trunk")
+    channels: int = option(64, "D, channels of the trunk, even")
     segment_frames: int = option(16, "K, frames per segment, even")
     segment_summaries: int = option(8, "Q, learned summaries per segment that attend across segments")
     recurrent_channels: int = option(64, "H, LSTM cells per direction")
     attention_heads: int = option(4, "heads of the attention across segments")
-    shared_blocks: int = option(3, "GALR blocks shared by both tasks")
+    shared_blocks: int = option(3, "GALR blocks shared by both tasks, at least 1")
     separation_blocks: int = option(1, "further GALR blocks of the separation head")
     speaker_blocks: int = option(1, "further GALR blocks of the speaker head")
     stream_channels: int = option(128, "E_s, channels per stream before pooling")
@@ -43,22 +55,28 @@ class SeparativeEncoderConfig:
     def __post_init__(self) -> None:
         if self.memory not in MEMORIES:
             raise InputError(f"model.memory is {self.memory!r}; choose one of {', '.join(MEMORIES)}")
-        for name in ("window", "segment_frames"):
-            if getattr(self, name) < 2 or getattr(self, name) % 2:
-                raise InputError(
-                    f"model.{name} is {getattr(self, name)}; it must be even and at least 2, since the hop is half of it"
-                )
+        for field in fields(SeparativeEncoderConfig):
+            if field.type is int:
+                self._require_whole(field.name)
+        for name, reason in EVEN.items():
+            if getattr(self, name) % 2:
+                raise InputError(f"model.{name} is {getattr(self, name)}; it must be even, since {reason}")
         for size, heads in (("channels", "attention_heads"), ("embedding_channels", "memory_heads")):
             if getattr(self, size) % getattr(self, heads):
                 raise InputError(
                     f"model.{size} ({getattr(self, size)}) must be a multiple of model.{heads} ({getattr(self, heads)})"
                 )
-        if not 0 <= self.memory_drop <= 1:
-            raise InputError(f"model.memory_drop is {self.memory_drop}; it is a share of updates, from 0 to 1")
+        if type(self.memory_drop) not in (int, float) or not 0 <= self.memory_drop <= 1:  # which NaN is not either
+            raise InputError(f"model.memory_drop is {self.memory_drop!r}; it is a share of updates, from 0 to 1")
+
+    def _require_whole(self, name: str) -> None:
+        value, least = getattr(self, name), LEAST.get(name, 1)
+        if type(value) is not int or not least <= value <= LARGEST:  # to isinstance, True is an int
+            raise InputError(f"model.{name} is {value!r}; expected a whole number from {least} to {LARGEST}")
 
 
 class SeparativeOutput(NamedTuple):
-    """What the encoder says about B mixtures of T samples, C streams each, in an order of its own."""
+    """Output for B mixtures of T samples. The order of the C streams is the encoder's choice, the same in every entry."""
 
     estimates: Tensor
     """(B, C, T) separated waveforms at the level of the input."""
@@ -73,11 +91,26 @@ class SeparativeOutput(NamedTuple):
     stream_frames: Tensor
     """(B, C, L, E_s) frames of each stream before the pooling that gives its query."""
     stream_cues: Tensor
-    """(B, C, L, 2) which frames a stream owns and where it is loud, see `stream_energy`."""
+    """(B, C, L, 2) which frames a stream owns and where it is loud; see `stream_energy`."""
+
+
+class FrontEnd(NamedTuple):
+    """B mixtures of T samples on their way into the trunk."""
+
+    level: Tensor
+    """(B, 1) RMS by which the waveforms were divided."""
+    waveform_frames: Tensor
+    """(B, L, F) non-negative frames of the waveform encoder."""
+    padding: Tensor
+    """(B, L) bool, True = padding."""
+    segments: Tensor
+    """(B, S, K, D) input of the trunk, zeros where padded."""
+    valid_segments: Tensor
+    """(B, S, K, 1) in {0, 1}, 0 = padding."""
 
 
 class SeparativeEncoder(nn.Module):
-    """Waveform in; separated sources, one embedding per source, and shared features out.
+    """Waveforms to separated sources, one embedding per source, and the frames of the shared trunk.
 
     Padding changes nothing: a waveform gives the same outputs alone and in a batch of longer ones (to rounding).
     """
@@ -114,7 +147,7 @@ class SeparativeEncoder(nn.Module):
         if config.memory != "none":
             self.attention = ConditionAttention(config.embedding_channels, config.memory_heads)
         self.memory_hidden = False
-        """Hides the bank from `attend` in training mode; set for a share of the updates, so that q learns to stand alone."""
+        """Hides the bank from `attend` in training mode. Set for a share of the updates, so that q learns to do without it."""
 
     @property
     def hop(self) -> int:
@@ -138,36 +171,93 @@ class SeparativeEncoder(nn.Module):
         Args:
             source: (B, T) waveforms of any level (each is normalised to unit RMS inside).
             padding_mask: (B, T) bool, True = padding; None: none.
-            recordings: (B, C) keys of the recordings in each mixture (-1 = none), hidden from the bank; None: nothing hidden.
-            groups: (B,) item that each mixture is a view of; read by `memory: conditions` only.
+            recordings: (B, C) keys of the recordings in each mixture, -1 = none. Entries of the bank that share one are hidden.
+                None: no entry is hidden.
+            groups: (B,) item that each mixture is a view of; only `memory: conditions` reads it.
         """
         if padding_mask is None:
             padding_mask = torch.zeros_like(source, dtype=torch.bool)
-        source = source.masked_fill(padding_mask, 0.0)
-        lengths = (~padding_mask).sum(1)
-        level = rms(source, lengths).unsqueeze(1)
-        waveform_frames = self.encoder(source / level).transpose(1, 2)  # (B, L, F)
+        level, waveform_frames, padding, segments, valid = self._front_end(source, padding_mask)
         count = waveform_frames.shape[1]
-        padding = torch.arange(count, device=source.device) >= frame_count(lengths, self.hop).unsqueeze(1)
-        valid_segments = (~segment_padding(padding, self.config.segment_frames)).unsqueeze(-1).to(source.dtype)
+        shared = run_blocks(self.trunk, segments, valid)
 
-        frames = self.bottleneck(self.norm(waveform_frames, padding))
-        frames = frames.masked_fill(padding.unsqueeze(-1), 0.0)
-        shared = run_blocks(self.trunk, segment(frames, self.config.segment_frames), valid_segments)
-
-        separation = overlap_add(run_blocks(self.separation_blocks, shared, valid_segments), count)
+        separation = overlap_add(run_blocks(self.separation_blocks, shared, valid), count)
         masks = self.masks(separation)  # (B, C, L, F)
         masked = masks * waveform_frames.unsqueeze(1)  # (B, C, L, F)
         estimates = self.decoder(masked.flatten(0, 1).transpose(1, 2), source.shape[1])
         estimates = estimates.unflatten(0, (-1, self.config.sources))
         estimates = (estimates * level.unsqueeze(1)).masked_fill(padding_mask.unsqueeze(1), 0.0)
 
-        speaker = overlap_add(run_blocks(self.speaker_blocks, shared, valid_segments), count)
+        speaker = overlap_add(run_blocks(self.speaker_blocks, shared, valid), count)
         stream_frames, stream_cues = self.speaker.describe(speaker, masked)
         queries = self.speaker.pool(stream_frames, stream_cues, padding)
         attended = self.attend(queries, recordings, groups)
         features = overlap_add(shared, count)
         return SeparativeOutput(estimates, queries, attended, features, padding, stream_frames, stream_cues)
+
+    def trunk_layers(
+        self, source: Tensor, padding_mask: Tensor | None = None, last: int | None = None
+    ) -> tuple[list[Tensor], Tensor]:
+        """Frames after each block of the trunk, without the work of the heads.
+
+        Args:
+            source: (B, T) waveforms of any level. padding_mask: (B, T) bool, True = padding; None: none.
+            last: the last block to run, counted from 0; None: all.
+
+        Returns:
+            The output (B, L, D) of each block that was run, and (B, L) bool, True = padding. What padded frames hold means nothing.
+            The output of the very last block is `SeparativeOutput.features`.
+
+        Raises:
+            InputError: the trunk has no block `last`.
+        """
+        self.require_block(last)
+        if padding_mask is None:
+            padding_mask = torch.zeros_like(source, dtype=torch.bool)
+        front = self._front_end(source, padding_mask)
+        segments, layers = front.segments, []
+        for number, block in enumerate(self.trunk):
+            segments = block(segments, front.valid_segments)
+            layers.append(overlap_add(segments, front.waveform_frames.shape[1]))
+            if number == last:
+                break
+        return layers, front.padding
+
+    def require_block(self, number: int | None) -> None:
+        """InputError if the trunk has no block of this number, counted from 0; None passes."""
+        blocks = len(self.trunk)
+        if number is not None and number not in range(blocks):
+            raise InputError(
+                f"layer is {number!r}, but the trunk has {blocks} blocks; expected 0 to {blocks - 1}, or None for the last"
+            )
+
+    def remove_memory(self) -> None:
+        """Removes the condition memory and the attention to it: `attended` is then `queries`, as with `memory: none`."""
+        self.config = replace(self.config, memory="none")
+        self.memory = MemoryBank(0, self.config.embedding_channels, self.config.sources).to(self.memory.entries.device)
+        self.attention = None
+
+    def remove_blocks_above(self, last: int) -> None:
+        """Removes the trunk's blocks above block `last`. The heads keep their weights, which were made for the block that was last.
+
+        InputError if the trunk has no block `last`.
+        """
+        self.require_block(last)
+        self.trunk = self.trunk[: last + 1]
+        self.config = replace(self.config, shared_blocks=len(self.trunk))
+
+    def _front_end(self, source: Tensor, padding_mask: Tensor) -> FrontEnd:
+        """(B, T) waveforms and padding to normalised, segmented frames."""
+        source = source.masked_fill(padding_mask, 0.0)
+        lengths = (~padding_mask).sum(1)
+        level = rms(source, lengths).unsqueeze(1)
+        waveform_frames = self.encoder(source / level).transpose(1, 2)  # (B, L, F)
+        count = waveform_frames.shape[1]
+        padding = torch.arange(count, device=source.device) >= frame_count(lengths, self.hop).unsqueeze(1)
+        valid = (~segment_padding(padding, self.config.segment_frames)).unsqueeze(-1).to(source.dtype)
+        frames = self.bottleneck(self.norm(waveform_frames, padding))
+        frames = frames.masked_fill(padding.unsqueeze(-1), 0.0)
+        return FrontEnd(level, waveform_frames, padding, segment(frames, self.config.segment_frames), valid)
 
     def attend(self, queries: Tensor, recordings: Tensor | None = None, groups: Tensor | None = None) -> Tensor:
         """(B, C, E) queries after cross-attention to the condition memory; without a memory, the queries themselves."""
@@ -187,7 +277,7 @@ class SeparativeEncoder(nn.Module):
 
 
 def rms(waveform: Tensor, lengths: Tensor) -> Tensor:
-    """(B,) root mean square of (B, T) waveforms over their first `lengths` samples, never below 1e-8. The rest must be zeros."""
+    """(B,) root mean square of the first `lengths` samples of (B, T) waveforms, at least 1e-8. The other samples must be zeros."""
     return (waveform.float().square().sum(1) / lengths.clamp_min(1)).sqrt().clamp_min(1e-8).to(waveform.dtype)
 
 

@@ -8,20 +8,24 @@ ALPHA_RANGE = (1.0, 40.0)
 
 
 class SpeakerTable(nn.Module):
-    """G and the concentration α of the contrastive loss.
+    """The global vectors G and the concentration α of the contrastive loss.
+
+    α is not learnt: a learnt one sinks early on, and training crawls. It is kept in the state, as `_alpha`, so that a resumed
+    training goes on with the α that it began with.
 
     Args:
-        identities: N. channels: E. alpha: initial α. learn_alpha: whether α is trained (within [1, 40]).
+        identities: N. channels: E. alpha: α.
     """
 
-    def __init__(self, identities: int, channels: int, alpha: float, learn_alpha: bool) -> None:
+    def __init__(self, identities: int, channels: int, alpha: float) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(identities, channels) * channels**-0.5)
-        self._alpha = nn.Parameter(torch.tensor(float(alpha)), requires_grad=learn_alpha)
+        self.register_buffer("_alpha", torch.tensor(float(alpha)))
 
     @property
     def alpha(self) -> Tensor:
         """α, a scalar float32 within [1, 40]."""
+        # Old checkpoints may hold a learnt α beyond the range, which was meant as its nearest end.
         return self._alpha.float().clamp(*ALPHA_RANGE)
 
     def vectors(self) -> Tensor:

@@ -1,6 +1,7 @@
-"""From frames to one vector a stream: which layers count, and what is kept of time."""
+"""What a fine-tuning puts on a backbone: from the frames of its layers to one embedding per stream."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from csc_fairseq.errors import InputError
@@ -8,6 +9,8 @@ from csc_fairseq.modules.pooling import AttentiveStatistics, weighted_statistics
 
 POOLINGS = ("mean", "statistics", "attentive")
 ATTENTION_CHANNELS = 128
+OWN = "own"
+"""The pooling that takes the embeddings of the backbone itself."""
 
 
 class LayerWeights(nn.Module):
@@ -61,3 +64,51 @@ class FramePooling(nn.Module):
         valid = (~hidden).float()
         weights = (valid / valid.sum(2, keepdim=True)).to(frames.dtype)
         return (weights * frames).sum(2) if self.kind == "mean" else weighted_statistics(frames, weights)
+
+
+class VerifierHead(nn.Module):
+    """Weighted sum of layers, pooling, layer norm, linear map; the same head for every backbone (our choice).
+
+    With pooling "own" the linear map begins as the identity, if the embedding is to have the pre-trained one's size: the first
+    cosines are those of pre-training, but for the mean that the layer norm takes away.
+
+    Args:
+        layers: K, of the backbone. channels: D of its frames. own_channels: size of its own embeddings, None if it has none.
+        pooling: one of POOLINGS, or OWN. embedding_channels: E.
+
+    Raises:
+        InputError: another pooling, or OWN for a backbone without embeddings.
+    """
+
+    def __init__(
+        self, layers: int, channels: int, own_channels: int | None, pooling: str, embedding_channels: int
+    ) -> None:
+        super().__init__()
+        if pooling == OWN and own_channels is None:
+            raise InputError(
+                f"the pooling {OWN!r} needs a backbone with embeddings of its own; choose one of {', '.join(POOLINGS)}"
+            )
+        if pooling == OWN:
+            self.layer_weights = self.pooling = None
+            vector_channels = own_channels
+        else:
+            self.layer_weights = LayerWeights(layers)
+            self.pooling = FramePooling(channels, pooling)
+            vector_channels = self.pooling.out_channels
+        self.norm = nn.LayerNorm(vector_channels)
+        self.projection = nn.Linear(vector_channels, embedding_channels)
+        if pooling == OWN and vector_channels == embedding_channels:
+            nn.init.eye_(self.projection.weight)  # fine-tuning then begins with what pre-training reached
+            nn.init.zeros_(self.projection.bias)
+
+    def forward(self, layers: Tensor, padding: Tensor, own: Tensor | None) -> Tensor:
+        """What a backbone says (`EncodedFrames`) to embeddings.
+
+        Args:
+            layers: (K, B, C, L, D). padding: (B, L), True = padding. own: (B, C, own_channels); None if it has none.
+
+        Returns:
+            (B, C, E) float32 of unit norm.
+        """
+        vectors = own if self.pooling is None else self.pooling(self.layer_weights(layers), padding)
+        return F.normalize(self.projection(self.norm(vectors.to(self.projection.weight.dtype))).float(), dim=-1)

@@ -6,9 +6,9 @@ from torch import Tensor, nn
 
 
 def frame_count(samples: int | Tensor, hop: int) -> int | Tensor:
-    """Frames for a waveform of `samples`: ceil(samples / hop) + 1, so that every sample lies in exactly two frames.
+    """Frames of a waveform: ceil(samples / hop) + 1, so that every sample lies in exactly two of them.
 
-    The waveform is preceded by one hop of zeros; the last frame is completed with zeros.
+    One hop of zeros comes before the waveform, and zeros complete the last frame.
     """
     return (samples + hop - 1) // hop + 1
 
@@ -50,10 +50,10 @@ class WaveformDecoder(nn.Module):
 
 
 class GlobalNorm(nn.Module):
-    """Normalises over channels *and* valid frames of each example, with a gain and a bias per channel.
+    """Normalises over the channels *and* valid frames of each example, with a gain and a bias per channel.
 
-    Frames keep their loudness relative to each other, which a per-frame norm would erase (our choice, after the global layer
-    norm of time-domain separation). Padded frames enter no statistic.
+    Unlike a norm per frame, it keeps how loud frames are relative to each other (our choice, after the global layer norm of
+    time-domain separation). Padded frames enter no statistic.
     """
 
     def __init__(self, channels: int, eps: float = 1e-8) -> None:
@@ -63,7 +63,7 @@ class GlobalNorm(nn.Module):
         self.eps = eps
 
     def forward(self, frames: Tensor, padding: Tensor) -> Tensor:
-        """(B, L, F) frames and (B, L) padding (True = padded) to (B, L, F); padded frames come out as they may."""
+        """(B, L, F) frames and (B, L) padding (True = padded) to (B, L, F). What padded frames hold means nothing."""
         valid = (~padding).unsqueeze(-1).to(frames.dtype)
         count = valid.sum(1, keepdim=True) * frames.shape[-1]
         mean = (frames * valid).sum((1, 2), keepdim=True) / count

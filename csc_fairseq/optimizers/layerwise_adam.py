@@ -19,7 +19,7 @@ def set_rate(parameters: Iterable[nn.Parameter], rate: float) -> None:
 
 
 def rate_of(parameter: nn.Parameter) -> float | None:
-    """What `set_rate` gave a parameter; None if nothing did."""
+    """The rate that `set_rate` gave a parameter; None without one."""
     return vars(parameter).get(RATE)
 
 
@@ -30,12 +30,12 @@ class LayerwiseAdamConfig(FairseqAdamConfig):
 
 @register_optimizer("layerwise_adam", dataclass=LayerwiseAdamConfig)
 class LayerwiseAdam(FairseqAdam):
-    """fairseq's Adam over one group of parameters for each rate; those without a rate, as a criterion's, have rate 1.
+    """fairseq's Adam with a group of parameters for each rate. Those without a rate, as a criterion's, have rate 1.
 
-    fairseq's own way, `composite`, needs a scheduler with settings for each group; here one schedule serves all.
+    fairseq's own way, `composite`, needs a schedule for each group. Here one schedule serves all.
 
     Raises:
-        InputError: no parameter has a rate, as under common.fp16, which gathers all of them into one.
+        InputError: no parameter has a rate, as with common.fp16, which puts all of them into one.
     """
 
     def __init__(self, cfg: LayerwiseAdamConfig, params: list[nn.Parameter]) -> None:
@@ -51,7 +51,7 @@ class LayerwiseAdam(FairseqAdam):
         super().__init__(cfg, [{"params": members, "rate": rate} for rate, members in groups.items()])
 
     def load_state_dict(self, state_dict: dict, optimizer_overrides: dict | None = None) -> None:
-        """fairseq's. InputError for the state of other rates: they would silently take the place of those asked for."""
+        """fairseq's. InputError if the state has other rates, which would silently replace those of the options."""
         saved, own = (
             [(group.get("rate"), len(group["params"])) for group in groups]
             for groups in (state_dict["param_groups"], self.param_groups)
@@ -69,6 +69,6 @@ class LayerwiseAdam(FairseqAdam):
             group["lr"] = lr * group["rate"]
 
     def get_lr(self) -> float:
-        """As `set_lr` got it."""
+        """The rate that `set_lr` was given."""
         group = self.param_groups[0]
         return group["lr"] / group["rate"]

@@ -69,7 +69,7 @@ class CscPretrainingTask(MixtureTask):
             unknown = int((pool.identities < 0).sum())
             if unknown:
                 logger.warning(
-                    f"{manifest.path}: {unknown} of {len(labels)} recordings have an identity that training has not; "
+                    f"{manifest.path}: {unknown} of {len(labels)} recordings have an identity that is not in training; "
                     "they count for separation, not for accuracy and bound"
                 )
         self.datasets[split] = MixtureDataset(
@@ -85,7 +85,7 @@ class CscPretrainingTask(MixtureTask):
         )
 
     def get_batch_iterator(self, dataset, *args, **kwargs):
-        """fairseq's, for training sets of at least two batches a rank: it drops an epoch's last batch, full or not."""
+        """fairseq's. It drops an epoch's last batch, full or not: InputError for training sets of less than two batches a rank."""
         needed = 2 * (kwargs.get("max_sentences") or 1) * kwargs.get("num_shards", 1)
         if not dataset.fixed and len(dataset) < needed:
             raise InputError(
@@ -95,11 +95,11 @@ class CscPretrainingTask(MixtureTask):
         return super().get_batch_iterator(dataset, *args, **kwargs)
 
     def begin_epoch(self, epoch: int, model) -> None:
-        """Refuses to train a checkpoint of other identities: its table's rows would mean other people."""
+        """InputError if the checkpoint has other identities: the rows of its table would mean other people."""
         unwrapped(model).require_same_identities(f"{self.cfg.data}/train.tsv")
 
     def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False):
-        """The base's step; of a dummy batch (another rank has data left, this one has none) the memory keeps nothing."""
+        """The base's step. The memory keeps nothing of a dummy batch, which a rank without data gets while others have some."""
         step = super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad)
         if ignore_grad:
             unwrapped(model).encoder.memory.discard_last()

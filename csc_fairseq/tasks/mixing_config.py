@@ -1,4 +1,4 @@
-"""Options of the tasks that train on keyed mixtures, and what they are turned into."""
+"""Options of the tasks that train on keyed mixtures, and what is made from them."""
 
 from dataclasses import dataclass
 from typing import Optional  # in dataclasses only: fairseq's parser does not read `X | None`
@@ -8,7 +8,7 @@ from omegaconf import MISSING
 
 from csc_fairseq.data.augment import NoiseBank, RirBank
 from csc_fairseq.data.manifest import read_manifest
-from csc_fairseq.data.mixing import MixingOptions
+from csc_fairseq.data.mixing_plans import MixingOptions
 from csc_fairseq.options import option
 
 
@@ -41,16 +41,15 @@ class MixingConfig(FairseqDataclass):
     rir: Optional[str] = option(None, "manifest of room impulse responses; null: no reverberation")
     rir_probability: float = option(0.3, "share of views whose talkers are reverberated, where rir is given")
     cache_megabytes: int = option(
-        1024, "decoded audio that a data worker keeps in memory, each of speech, noise and rir; more is read in parts"
+        1024,
+        "decoded audio that a data worker keeps in memory, each of speech, noise and rir; the rest is read in crops",
     )
-    rebuild_batches: bool = option(
-        True, "read by fairseq: draw the order anew every epoch, though data workers live on"
-    )
+    rebuild_batches: bool = option(True, "read by fairseq: draw a new order every epoch, though data workers live on")
     seed: int = option(1, "key of every random choice in mixing, with the epoch and the index")
 
 
 def mixing_options(cfg: MixingConfig) -> MixingOptions:
-    """The options of mixing alone. InputError for values that cannot be."""
+    """The options of mixing alone. InputError for impossible values."""
     return MixingOptions(
         sample_rate=cfg.sample_rate,
         view_frames=round(cfg.view_seconds * cfg.sample_rate),

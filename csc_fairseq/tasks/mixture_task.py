@@ -3,9 +3,9 @@
 import time
 from pathlib import Path
 
-import torch
 from fairseq.tasks import FairseqTask
 
+from csc_fairseq.modules.denormals import flush_denormals
 from csc_fairseq.tasks.mixing_config import MixingConfig
 
 
@@ -17,7 +17,7 @@ class MixtureTask(FairseqTask):
 
     def __init__(self, cfg: MixingConfig, identity_level: str) -> None:
         super().__init__(cfg)
-        torch.set_flush_denormal(True)  # silent sources make denormal numbers, which slow a CPU several times
+        flush_denormals()
         self.state.add_factory("identities", self._training_identities)
         self.state.add_factory("sample_rate", lambda: cfg.sample_rate)
         self.state.add_factory("identity_level", lambda: identity_level)
@@ -26,7 +26,7 @@ class MixtureTask(FairseqTask):
     @classmethod
     def setup_task(cls, cfg: MixingConfig, **kwargs) -> "MixtureTask":
         """Called by fairseq, which passes `from_checkpoint` when it loads a model; that changes nothing here."""
-        return cls(cfg)
+        return cls(cfg)  # type: ignore[call-arg]  # a subclass names its level itself
 
     def _training_identities(self) -> list[str]:
         raise NotImplementedError
@@ -37,16 +37,16 @@ class MixtureTask(FairseqTask):
         return self.state.identities
 
     def state_dict(self) -> dict:
-        """What a checkpoint keeps so that inference needs no data: identities, their level, the sample rate, a model's needs."""
+        """What a checkpoint keeps so that inference needs no data: identities, their level, the sample rate, what models add."""
         return {
-            **self.state.state_dict,  # what else models put there
+            **self.state.state_dict,  # what models add
             "identities": self.state.identities,
             "identity_level": self.state.identity_level,
             "sample_rate": self.state.sample_rate,
         }
 
     def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False):
-        """fairseq's step, timed: the time since the end of the last one is the wait for data, and some logging."""
+        """fairseq's step, timed. The time since the end of the step before is the wait for data, with some logging in it."""
         started = time.perf_counter()
         waited = 0.0 if self._step_ended is None else started - self._step_ended
         loss, sample_size, logging_output = super().train_step(
@@ -58,12 +58,12 @@ class MixtureTask(FairseqTask):
         return loss, sample_size, logging_output
 
     def optimizer_step(self, optimizer, model, update_num) -> None:
-        """fairseq's step; nobody waits for data meanwhile."""
+        """fairseq's step, which is no wait for data."""
         super().optimizer_step(optimizer, model, update_num)
         self._end_step()
 
     def valid_step(self, sample, model, criterion):
-        """fairseq's step; what validation takes is nobody's waiting for data."""
+        """fairseq's step; the time of a validation is no wait for data."""
         self._step_ended = None
         return super().valid_step(sample, model, criterion)
 

@@ -1,4 +1,4 @@
-"""fairseq task `speaker_verification`: labelled recordings in, augmented by keyed mixing; trials of other speakers out."""
+"""fairseq task `speaker_verification`: trains on labelled recordings in keyed mixtures, validates on trials of other speakers."""
 
 import logging
 from collections import Counter
@@ -8,18 +8,17 @@ from fairseq.tasks import register_task
 from omegaconf import MISSING
 
 import csc_fairseq.criterions.speaker  # noqa: F401  registers the criterion, which fairseq does not import from a user directory
+from csc_fairseq.checkpoints.checkpoint import PRETRAINING_SPEAKERS
 from csc_fairseq.data.manifest import Manifest, read_labels, read_manifest
 from csc_fairseq.data.pool import RecordingPool
 from csc_fairseq.data.speaker_dataset import SpeakerDataset
 from csc_fairseq.errors import InputError
-from csc_fairseq.models.pretrained import HEARD
 from csc_fairseq.options import option
 from csc_fairseq.tasks.mixing_config import MixingConfig, mixing_options, noise_bank, reading, rir_bank
 from csc_fairseq.tasks.mixture_task import MixtureTask, manifest_path
-from csc_fairseq.verification.conditions import Condition
-from csc_fairseq.verification.embedding import Material
-from csc_fairseq.verification.trial_dataset import CLEAN, TrialDataset, draw_trials
-from csc_fairseq.verification.trials import MOST_TRIALS
+from csc_fairseq.verification.trials.material import Material
+from csc_fairseq.verification.trials.trial_dataset import VALIDATION_CONDITIONS, TrialDataset, draw_trials
+from csc_fairseq.verification.trials.trial_list import MOST_TRIALS
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +34,7 @@ class SpeakerVerificationConfig(MixingConfig):
     least_recordings: int = option(1, "speakers with fewer recordings interfere, but are not learnt")
     distinct_speakers: bool = option(False, "every batch holds dataset.batch_size different speakers")
     valid_trials: int = option(
-        600, "validation trials, half of them targets; each is judged clean and under another talker"
+        600, "validation trials, half of them targets; each is scored clean and under another talker"
     )
     valid_seconds: float = option(4.0, "validation recordings are cut to so many seconds")
     valid_sir_db: float = option(0.0, "validation under another talker: signal-to-interference ratio in dB")
@@ -111,7 +110,7 @@ class SpeakerVerificationTask(MixtureTask):
         path = manifest_path(self.cfg, split)
         if not path.exists():
             raise InputError(
-                f"{path}: not found; prepare a split of speakers that training has not (`csc prepare folders --splits`) and "
+                f"{path}: not found; prepare a split of speakers that are not in training (`csc prepare folders --splits`) and "
                 "name it in dataset.valid_subset, or train without validation (dataset.disable_validation=true)"
             )
         manifest = read_manifest(path)
@@ -122,17 +121,17 @@ class SpeakerVerificationTask(MixtureTask):
                 f"{path}: speaker {shared[0]!r} is in {training.path.name} too ({len(shared)} such speakers), expected "
                 "others; name a split of other speakers in dataset.valid_subset"
             )
-        known = sorted(set(read_labels(manifest, "spk")) & set(self.state.state_dict.get(HEARD) or ()))
+        known = sorted(set(read_labels(manifest, "spk")) & set(self.state.state_dict.get(PRETRAINING_SPEAKERS) or ()))
         if known:
             logger.warning(
                 f"{path}: speaker {known[0]!r} was heard in pre-training, as {len(known)} were by their labels; if they are "
-                "the same people, error rates are too good and choose a checkpoint that others may not like"
+                "the same people, error rates are too good, and the checkpoint they choose may not be the best for other people"
             )
         return manifest
 
     def _trials(self, manifest: Manifest) -> TrialDataset:
         cfg = self.cfg
-        talker = Condition(f"talker {cfg.valid_sir_db:g} dB", talkers=1, sir_db=cfg.valid_sir_db)
+        conditions = [condition_at(cfg.valid_sir_db) for condition_at in VALIDATION_CONDITIONS.values()]
         trials = draw_trials(manifest, cfg.valid_trials, cfg.seed)
         material = Material(
             pool=RecordingPool(manifest, read_labels(manifest, "spk"), {}, *reading(cfg)),
@@ -142,17 +141,17 @@ class SpeakerVerificationTask(MixtureTask):
             longest=round(cfg.valid_seconds * cfg.sample_rate),
             seed=cfg.seed,
         )
-        return TrialDataset(material, trials, (CLEAN, talker))
+        return TrialDataset(material, trials, conditions)
 
     def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False):
-        """The base's. The dummy batch of a rank without data is one of trials after a validation: the last mixtures replace it."""
+        """The base's. After a validation, the dummy batch of a rank without data holds trials: the last mixtures replace it."""
         if ignore_grad and self._last_mixtures is not None:
             sample = self._last_mixtures
         self._last_mixtures = sample
         return super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad)
 
     def get_batch_iterator(self, dataset, *args, **kwargs):
-        """fairseq's, for training sets of a batch for every rank, two where it drops an epoch's last one, full or not."""
+        """fairseq's. InputError for training sets of less than one batch a rank, or two if fairseq drops an epoch's last batch."""
         size, ranks = kwargs.get("max_sentences"), kwargs.get("num_shards", 1)
         if isinstance(dataset, SpeakerDataset) and size:
             needed = ranks * (2 if kwargs.get("skip_remainder_batch", False) else 1)

@@ -1,1 +1,1 @@
-"""Speaker verification: error rates and conditions with another talker."""
+"""Speaker verification: who is compared with whom, by which encoder, and how often it errs."""

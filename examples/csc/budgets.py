@@ -8,7 +8,7 @@ given or less.
 
 import sys
 
-from csc_fairseq.inference.fairseq_files import read_state
+from csc_fairseq.checkpoints.checkpoint import read_state
 
 UNKNOWN = "–"
 

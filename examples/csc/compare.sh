@@ -179,8 +179,8 @@ import sys
 from collections import defaultdict
 
 rates = defaultdict(float)
-for cell in json.load(open(sys.argv[1]))["cells"]:
-    rates[cell["encoder"]] += cell["eer"]["value"]
+for result in json.load(open(sys.argv[1]))["results"]:
+    rates[result["encoder"]] += result["eer"]["value"]
 print(min(rates, key=rates.get))
 END
 )

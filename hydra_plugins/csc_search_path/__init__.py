@@ -16,8 +16,8 @@ from omegaconf import OmegaConf
 def user_dir() -> str:
     """Return the absolute folder of the installed csc_fairseq, for fairseq's `common.user_dir`.
 
-    In a configuration: `common.user_dir: ${csc_user_dir:}`. The package is looked up, not imported: fairseq registers
-    tasks and models only if its own import of the folder is the first one.
+    In a configuration: `common.user_dir: ${csc_user_dir:}`. The package is looked up, not imported: that is for
+    fairseq to do, which imports this module on its way.
 
     Raises ModuleNotFoundError if csc_fairseq is not installed.
     """

@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +14,9 @@ import torch
 
 from csc_fairseq.cli.main import main
 from csc_fairseq.data.manifest import write_labels, write_manifest
-from csc_fairseq.verification import benchmark
-from csc_fairseq.verification.benchmark import run_benchmark
-from csc_fairseq.verification.benchmark_options import BenchmarkOptions
+from csc_fairseq.verification.evaluation import benchmark
+from csc_fairseq.verification.evaluation.benchmark import run_benchmark
+from csc_fairseq.verification.evaluation.benchmark_options import BenchmarkOptions
 from tests.integration.running import BIN, environment
 
 TWO = "- {name: clean}\n- {name: talker -5 dB, talkers: 1, sir_db: -5}\n"
@@ -74,28 +74,62 @@ def test_the_table_is_printed_and_the_rest_is_written(place, bundle, capsys):
     assert printed.err == ""
     report = run_benchmark(
         BenchmarkOptions(
-            (f"csc={bundle}", "mfcc"), Path("test.tsv"), place / "again", seconds=0.5, seed=3,
-            conditions=Path("two.yaml"), replicates=20,
+            (f"csc={bundle}", "mfcc"),
+            manifest=Path("test.tsv"),
+            out=place / "again",
+            conditions=Path("two.yaml"),
+            seconds=0.5,
+            seed=3,
+            replicates=20,
         )
-    )  # fmt: skip
+    )
     *table, _, last = printed.out.splitlines()
     assert table == report.tables()[0].text().splitlines()
     assert table[0] == "Equal error rate, % (95 % interval)" and table[1].split() == ["condition", "csc", "mfcc"]
     assert [line.split("  ")[0] for line in table[2:]] == ["clean", "talker -5 dB"]
     assert last == "new/out/report.html; results.json, results.md, scores and figures beside it"
     results = json.loads(Path("new/out/results.json").read_text())
-    assert results["cells"] == [asdict(cell) for cell in report.cells]
+    assert results["results"] == [asdict(result) for result in report.results]
     assert results["differences"] == [asdict(difference) for difference in report.differences]
     assert results["settings"]["encoders"] == [f"csc={bundle}", "mfcc"]
-    assert [(cell["encoder"], cell["condition"]) for cell in results["cells"]] == [
+    assert [(result["encoder"], result["condition"]) for result in results["results"]] == [
         (encoder, condition) for encoder in ("csc", "mfcc") for condition in ("clean", "talker -5 dB")
     ]
-    assert results["cells"][1]["si_snri"] is not None and results["cells"][3]["si_snri"] is None
+    assert results["results"][1]["si_snri"] is not None and results["results"][3]["si_snri"] is None
     for encoder in ("csc", "mfcc"):
         scores = np.load(f"new/out/scores/{encoder}/talker -5 dB.npy")
         assert scores.dtype == np.float32 and len(scores) == results["targets"] + results["nontargets"] == 60
     assert Path("new/out/report.html").read_text().count("data:image/png") == 3
     assert len(list(Path("new/out").glob("*.png"))) == 3
+
+
+# Every option but --device, which does not go with several processes.
+ALL_WORDS = (
+    "--encoder x=ge2e --trials t --enrolments e --conditions c --noise other=a stationary=b --rir r --speaker-table s "
+    "--groups gender age --train n --dev d --cohort h --top-k 7 --force --seconds 2.5 --seed 4 --replicates 9 --jobs 3"
+).split()
+ALL_OPTIONS = {
+    "encoders": ("mfcc", "x=ge2e"),
+    "manifest": Path("test.tsv"),
+    "out": Path("out"),
+    "trials": Path("t"),
+    "enrolments": Path("e"),
+    "conditions": Path("c"),
+    "noises": {"other": Path("a"), "stationary": Path("b")},
+    "rir": Path("r"),
+    "speaker_table": Path("s"),
+    "groups": ["gender", "age"],
+    "train": Path("n"),
+    "force": True,
+    "dev": Path("d"),
+    "cohort": Path("h"),
+    "top_k": 7,
+    "seconds": 2.5,
+    "seed": 4,
+    "replicates": 9,
+    "jobs": 3,
+    "device": "cpu",
+}
 
 
 def test_options_reach_the_benchmark(place, monkeypatch, capsys):
@@ -110,21 +144,15 @@ def test_options_reach_the_benchmark(place, monkeypatch, capsys):
         raise Enough
 
     monkeypatch.setattr(benchmark, "run_benchmark", note)
-    words = (
-        "--encoder x=ge2e --trials t --enrolments e --conditions c --noise other=a stationary=b --rir r --speaker-table s "
-        "--groups gender age --train n --dev d --cohort h --top-k 7 --force --seconds 2.5 --seed 4 --replicates 9 --jobs 3"
-    )
-    for given in ("", words):
+    for given in ([], ALL_WORDS):
         with pytest.raises(Enough):
-            evaluate(*ENCODER, *MANIFEST, *given.split())
+            evaluate(*ENCODER, *MANIFEST, *given)
     bare, full = seen
-    assert bare == BenchmarkOptions(("mfcc",), Path("test.tsv"), Path("out"), noises={}, groups=[], jobs=bare.jobs)
+    given = {"encoders": ("mfcc",), "manifest": Path("test.tsv"), "out": Path("out"), "noises": {}, "groups": []}
+    assert bare == BenchmarkOptions(**given, jobs=bare.jobs)
     assert bare.jobs >= 1
-    assert full == BenchmarkOptions(
-        ("mfcc", "x=ge2e"), Path("test.tsv"), Path("out"), Path("t"), Path("e"), Path("c"),
-        {"other": Path("a"), "stationary": Path("b")}, Path("r"), Path("s"), ["gender", "age"], Path("n"), True, Path("d"),
-        Path("h"), 7, 2.5, 4, 9, 3, "cpu",
-    )  # fmt: skip
+    assert full == BenchmarkOptions(**ALL_OPTIONS)
+    assert set(ALL_OPTIONS) == {field.name for field in fields(BenchmarkOptions)}
 
 
 def test_the_real_command_gives_the_same_bytes_whatever_the_order_of_sets(place):
@@ -242,7 +270,9 @@ def test_faulty_files(place, capsys, spoil, message):
 
 def test_output_below_a_file(place, capsys):
     message = complaint(capsys, *ENCODER, *USUAL, out="test.tsv/out")
-    assert message == "test.tsv/out: cannot be made (Not a directory); choose another --out, or a short --encoder NAME=…"
+    assert (
+        message == "test.tsv/out: cannot be made (Not a directory); choose another --out, or a short --encoder NAME=…"
+    )
 
 
 @pytest.fixture

@@ -7,10 +7,11 @@ import pytest
 import soundfile
 
 from csc_fairseq.cli.main import main
-from csc_fairseq.data.manifest import read_labels, read_manifest, write_manifest
-from csc_fairseq.data.mixing import MixingOptions
+from csc_fairseq.data.manifest import read_labels, read_manifest
+from csc_fairseq.data.mixing_plans import MixingOptions
 from csc_fairseq.data.mixture_dataset import MixtureDataset
 from csc_fairseq.data.pool import RecordingPool
+from tests.making import write_recordings
 
 OVERRIDES = [
     "task.view_seconds=0.4", "task.single_talker_share=0.4", "task.sir_low=-3", "task.sir_high=3", "task.seed=7",
@@ -94,8 +95,7 @@ def test_other_epochs_seeds_and_splits_mix_differently(corpus, mix, dataset, tmp
 def test_noise_and_rooms(mix, tmp_path):
     rng = np.random.default_rng(0)
     for name, samples in {"noise": rng.standard_normal(20000) * 0.1, "rir": np.r_[1.0, np.zeros(400), 0.5]}.items():
-        soundfile.write(tmp_path / f"{name}.wav", samples, 16000, subtype="FLOAT")
-        write_manifest(tmp_path / f"{name}.tsv", tmp_path, [(f"{name}.wav", len(samples))])
+        write_recordings(tmp_path / f"{name}.tsv", {f"{name}.wav": samples})
     noise = [f"task.noise={tmp_path}/noise.tsv", "task.noise_probability=1", "task.snr_low=3", "task.snr_high=3"]
     assert mix(*noise, f"task.rir={tmp_path}/rir.tsv", "task.rir_probability=1") == 0
     for mixed in json.loads((tmp_path / "mixes" / "mixes.json").read_text())["mixes"]:

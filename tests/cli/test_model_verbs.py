@@ -1,15 +1,20 @@
 """embed, score, separate, export: files in, files out, the same figures as the Python interface."""
 
-from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
 
+from csc_fairseq.backbones.backbone import Backbone
+from csc_fairseq.backbones.csc import CscBackbone
+from csc_fairseq.backbones.loading import pretrained_backbone
+from csc_fairseq.checkpoints.checkpoint import read_checkpoint
 from csc_fairseq.cli.main import main
 from csc_fairseq.data.manifest import read_manifest
-from csc_fairseq.inference.checkpoint import load_model
+from csc_fairseq.inference.loading import load_model
+from tests.making import TINY, csc_checkpoint, make_wav2vec, save_cfg, saved, verifier_checkpoint, write_recording
 
 
 def test_embed_files_and_manifests(bundle, encoder, corpus, tmp_path, capsys):
@@ -47,7 +52,7 @@ def test_score(bundle, encoder, corpus, capsys):
 def test_separate_writes_float_wav(bundle, encoder, corpus, tmp_path, capsys):
     loud = tmp_path / "loud.wav"
     samples, _ = soundfile.read(corpus / "s0_0.wav", dtype="float32")
-    soundfile.write(loud, 400 * samples, 16000, subtype="FLOAT")
+    write_recording(loud, 400 * samples)
     assert (
         main(["separate", str(loud), str(corpus / "s1_1.wav"), "--model", bundle, "--out", str(tmp_path / "out")]) == 0
     )
@@ -63,13 +68,9 @@ def test_separate_writes_float_wav(bundle, encoder, corpus, tmp_path, capsys):
 
 
 def test_export_drops_what_inference_does_not_need(encoder, bundle, corpus, tmp_path, capsys):
-    weights = {f"encoder.{name}": tensor for name, tensor in encoder.network.state_dict().items()}
-    checkpoint = {
-        "cfg": {"model": {"_name": "csc", **asdict(encoder.network.config)}},
-        "model": {**weights, "table.rows": torch.randn(5000, 12)},
-        "task_state": {"identities": ["a"], "identity_level": "speaker", "sample_rate": 16000},
-    }
-    torch.save(checkpoint, tmp_path / "checkpoint_best.pt")
+    checkpoint = csc_checkpoint(encoder.network)
+    checkpoint["model"]["table.weight"] = torch.randn(5000, 12)
+    saved(checkpoint, tmp_path / "checkpoint_best.pt")
     arguments = ["export", str(tmp_path / "checkpoint_best.pt"), "--format", "bundle", "--out"]
     assert main([*arguments, str(tmp_path / "small.pt")]) == 0
     assert "MB" in capsys.readouterr().out
@@ -84,11 +85,7 @@ def test_export_drops_what_inference_does_not_need(encoder, bundle, corpus, tmp_
 def bad(corpus, tmp_path):
     """bad(name, samples, rate): a recording beside the corpus."""
 
-    def write(name, samples, rate=16000):
-        soundfile.write(tmp_path / name, samples, rate, subtype="FLOAT")
-        return str(tmp_path / name)
-
-    return write
+    return lambda name, samples, rate=16000: str(write_recording(tmp_path / name, samples, rate))
 
 
 def test_bad_input_is_one_line_and_status_2(bundle, corpus, bad, tmp_path, capsys):
@@ -102,7 +99,7 @@ def test_bad_input_is_one_line_and_status_2(bundle, corpus, bad, tmp_path, capsy
         (["score", good, slow, "--model", bundle], "slow.wav: has 8000 Hz, expected 16000 Hz"),
         (["score", stereo, good, "--model", bundle], "stereo.wav: has 2 channels"),
         (["score", good, str(tmp_path / "absent.wav"), "--model", bundle], "absent.wav: no such file"),
-        (["score", good, good, "--model", str(damaged)], "damaged.pt: is no checkpoint"),
+        (["score", good, good, "--model", str(damaged)], "damaged.pt: is damaged or no checkpoint"),
         (["score", good, good, "--model", bundle, "--device", "toaster"], "--device toaster: cannot be used"),
         (["embed", good, slow, "--model", bundle, "--out", out], "slow.wav: has 8000 Hz"),
         (["embed", good, "--model", bundle, "--out", out[:-1]], "expected a name that ends in .npz"),
@@ -124,3 +121,73 @@ def test_separate_overwrites_no_recording(bundle, bad, tmp_path, capsys):
     assert main(["separate", first, second, "--model", bundle, "--out", str(tmp_path)]) == 2
     assert "mix_1.wav: is one of the recordings" in capsys.readouterr().err
     np.testing.assert_array_equal(soundfile.read(second)[0], np.float32(0.1))
+
+
+OTHERS = ("tuned csc", "tuned wav2vec2", "wav2vec2")
+
+
+@pytest.fixture
+def other(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Path of a checkpoint that no pre-training of ours made: of a verifier, or of fairseq's wav2vec 2.0."""
+    wav2vec = save_cfg(tmp_path / "wav2vec2.pt", *make_wav2vec())
+    if request.param == "wav2vec2":
+        return str(wav2vec)
+    torch.manual_seed(0)
+    backbone: Backbone = CscBackbone(TINY, 16000)
+    if request.param == "tuned wav2vec2":
+        backbone = pretrained_backbone(read_checkpoint(wav2vec))
+    return str(saved(verifier_checkpoint(backbone), tmp_path / "tuned.pt"))
+
+
+@pytest.mark.parametrize("other", OTHERS, indirect=True)
+def test_embed_and_score_take_every_model(other, corpus, tmp_path, capsys):
+    model, manifest, out = load_model(other), read_manifest(corpus / "train.tsv"), tmp_path / "e.npz"
+    for options, embed in (([], model.embed), (["--sources"], model.embed_sources)):
+        assert main(["embed", str(corpus / "train.tsv"), *options, "--model", other, "--out", str(out)]) == 0
+        written = np.load(out)
+        assert written["names"].tolist() == list(manifest.names)
+        assert written["identity_level"] == model.identity_level == ("none" if "wav2vec2.pt" in other else "speaker")
+        for row, name in zip(written["embeddings"], manifest.names, strict=True):
+            np.testing.assert_allclose(row, embed(corpus / name), atol=1e-4)
+    capsys.readouterr()
+    files = [str(corpus / "s1_2.wav"), str(corpus / "s0_0.wav")]
+    assert main(["score", *files, "--model", other]) == 0
+    assert capsys.readouterr().out == f"{model.score(*files):.4f}\n"
+
+
+@pytest.mark.parametrize("other", OTHERS[:1], indirect=True)
+def test_separate_takes_a_verifier_of_csc(other, corpus, tmp_path):
+    recording = corpus / "s1_1.wav"
+    assert main(["separate", str(recording), "--model", other, "--out", str(tmp_path / "out")]) == 0
+    found = [soundfile.read(tmp_path / "out" / f"s1_1_{number}.wav", dtype="float32")[0] for number in (1, 2)]
+    np.testing.assert_allclose(found, load_model(other).separate(recording), atol=1e-4)
+
+
+@pytest.mark.parametrize("other", OTHERS[1:], indirect=True)
+def test_separate_needs_a_model_that_separates(other, corpus, tmp_path, capsys):
+    assert main(["separate", str(corpus / "s1_1.wav"), "--model", other, "--out", str(tmp_path / "out")]) == 2
+    printed = capsys.readouterr()
+    assert printed.err == (
+        "csc separate: this model (wav2vec2) does not separate talkers; take a checkpoint of csc, or one that was "
+        "fine-tuned from csc\n"
+    )
+    assert printed.out == "" and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("other", OTHERS[:2], indirect=True)
+def test_export_takes_a_verifier(other, corpus, tmp_path, capsys):
+    """Its bundle, at another place and with the checkpoint gone, gives the same embeddings."""
+    recording = corpus / "s0_0.wav"
+    expected = load_model(other).embed(recording)
+    assert main(["export", other, "--format", "bundle", "--out", str(tmp_path / "new" / "bundle.pt")]) == 0
+    assert f"{tmp_path}/new/bundle.pt: " in capsys.readouterr().out
+    Path(other).unlink()
+    np.testing.assert_array_equal(load_model(tmp_path / "new" / "bundle.pt").embed(recording), expected)
+
+
+@pytest.mark.parametrize("other", OTHERS[2:], indirect=True)
+def test_export_leaves_wav2vec_as_it_is(other, tmp_path, capsys):
+    assert main(["export", other, "--out", str(tmp_path / "new" / "bundle.pt")]) == 2
+    printed = capsys.readouterr()
+    assert printed.err == "csc export: a model of wav2vec2 has no bundle; pass on its checkpoint as it is\n"
+    assert printed.out == "" and not (tmp_path / "new").exists()

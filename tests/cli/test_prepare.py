@@ -4,25 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
 
 from csc_fairseq.cli.main import main
-from csc_fairseq.data.check import check_manifest
+from csc_fairseq.corpora.check import check_manifest
 from csc_fairseq.data.manifest import identity_labels, read_labels, read_manifest
-
-RATE = 16000
-SUFFIXES = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".opus": ("OGG", "OPUS")}
-
-
-def sound(path: Path, seconds: float = 0.2, rate: int = RATE, channels: int = 1) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    frames = round(seconds * rate)
-    shape = (frames, channels) if channels > 1 else frames
-    container, coding = SUFFIXES[path.suffix]
-    samples = 0.1 * np.random.default_rng(5).standard_normal(shape)
-    soundfile.write(path, samples, rate, format=container, subtype=coding)
+from tests.making import SAMPLE_RATE, write_noise
 
 
 @pytest.fixture
@@ -30,8 +17,8 @@ def root(tmp_path: Path) -> Path:
     """Two corpora; speaker 1 of one is not speaker 1 of the other."""
     root = tmp_path / "speech"
     for name in ("x/1/s1/a.wav", "x/1/s1/b.flac", "x/1/s2/c.opus", "x/1/s2/d.wav", "x/2/s1/a.wav", "y/1/s1/a.wav"):
-        sound(root / name)
-    sound(root / "y/1/s1/long.wav", seconds=0.5)
+        write_noise(root / name)
+    write_noise(root / "y/1/s1/long.wav", seconds=0.5)
     (root / "y" / "README.txt").write_text("not audio")
     return root
 
@@ -158,8 +145,8 @@ def test_recordings_held_out_earlier_are_not_left_beside_a_new_training_set(
 
 def test_one_line_for_a_file_of_another_kind(root: Path, out: Path, capsys: pytest.CaptureFixture[str]):
     arguments = ["folders", str(root), "--out", str(out), "--speaker-level", "2"]
-    sound(root / "y/1/s1/b.wav", rate=8000)
-    sound(root / "y/1/s1/c.wav", rate=44100)
+    write_noise(root / "y/1/s1/b.wav", sample_rate=8000)
+    write_noise(root / "y/1/s1/c.wav", sample_rate=44100)
     message = complaint(capsys, *arguments)
     assert message.startswith(f"{root}/y/1/s1/b.wav: has 8000 Hz, expected 16000 Hz; convert it")
     assert message.endswith("(and 1 more files with faults)")
@@ -169,7 +156,7 @@ def test_one_line_for_a_file_of_another_kind(root: Path, out: Path, capsys: pyte
     assert lengths["y/1/s1/c.wav"] == 3200
     assert check_manifest(out / "train.tsv", resample=True) == []
 
-    sound(root / "x/2/s1/stereo.wav", channels=2)
+    write_noise(root / "x/2/s1/stereo.wav", channels=2)
     message = complaint(capsys, *arguments, "--allow-rates")
     assert message.startswith(f"{root}/x/2/s1/stereo.wav: has 2 channels, expected one")
     (root / "x/2/s1/stereo.wav").write_bytes(b"RIFF")
@@ -207,7 +194,7 @@ def test_holding_out_beside_a_table_that_has_valid(
 def test_audio_without_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     root, file = tmp_path / "noise", tmp_path / "manifests" / "noise.tsv"
     for name in ("sea/waves.flac", "sea/gulls.wav", "city/tram.wav"):
-        sound(root / name)
+        write_noise(root / name)
     assert main(["prepare", "audio", str(root), "--out", str(file)]) == 0
     assert read_manifest(file).names == ("city/tram.wav", "sea/gulls.wav", "sea/waves.flac")
     assert read_manifest(file).frames.tolist() == [3200] * 3
@@ -245,7 +232,7 @@ def test_a_real_corpus(shared_data: Path, out: Path):
     for split in ("train", "dev", "test"):
         assert speakers[split] == {f"{row[0]}/{row[1]}" for row in table if row[2] == split}
     assert sum(map(len, found.values())) == sum(int(row[5]) for row in table)
-    seconds = sum(frames for recordings in found.values() for _, frames, _ in recordings) / RATE
+    seconds = sum(frames for recordings in found.values() for _, frames, _ in recordings) / SAMPLE_RATE
     assert seconds == pytest.approx(sum(float(row[6]) for row in table), abs=0.06 * len(table))
     # Held out: two of every training speaker with at least four.
     many = {f"{row[0]}/{row[1]}" for row in table if row[2] == "train" and int(row[5]) >= 4}

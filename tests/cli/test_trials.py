@@ -7,8 +7,8 @@ import pytest
 
 from csc_fairseq.cli.main import main
 from csc_fairseq.data.manifest import read_labels, read_manifest, write_labels, write_manifest
-from csc_fairseq.verification.trial_file import read_trials
-from csc_fairseq.verification.trials import TrialOptions, build_trials
+from csc_fairseq.verification.trials.drawing import TrialOptions, build_trials
+from csc_fairseq.verification.trials.trial_file import read_trials
 
 TABLE = "speaker\tgender\tage_group\ns0\tf\tadult\ns1\tf\tchild\ns2\tm\tadult\ns3\tm\tchild\ns4\tunknown\tadult\ns5\tm\tadult\n"
 

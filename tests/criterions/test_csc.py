@@ -9,9 +9,10 @@ import torch
 
 from csc_fairseq.criterions.csc import CscCriterion, Terms
 from csc_fairseq.data.manifest import identity_labels, read_manifest
-from csc_fairseq.data.mixing import MixingOptions
+from csc_fairseq.data.mixing_plans import MixingOptions
 from csc_fairseq.data.mixture_dataset import MixtureDataset
 from csc_fairseq.data.pool import RecordingPool
+from csc_fairseq.errors import InputError
 from csc_fairseq.models.csc import CscConfig, CscModel
 
 SIZES = dict(
@@ -32,7 +33,7 @@ def dataset(voices, split: str = "train", options: MixingOptions = OPTIONS, fixe
 def build(memory: str = "bank", seed: int = 0, **criterion: float) -> tuple[CscModel, CscCriterion]:
     torch.manual_seed(seed)
     model = CscModel(CscConfig(**SIZES | {"memory": memory}), identities=[f"s{number:02d}" for number in range(8)])
-    options = {"contrastive_weight": 3.0, "contrastive_warmup": 0, "table_spread_weight": 0.0} | criterion
+    options = {"contrastive_weight": 3.0, "contrastive_warmup": 0} | criterion
     return model, CscCriterion(SimpleNamespace(), **options)
 
 
@@ -103,10 +104,10 @@ def test_warm_up_of_the_contrastive_weight(batch):
     assert logged[1] == pytest.approx(logged[2] / 2, rel=0.05) and logged[3] > 0
 
 
-def test_spread_of_the_table_adds_to_the_loss(batch):
-    (model, plain), (_, pressed) = build(), build(table_spread_weight=5.0)
-    difference = pressed(model, batch)[0] - plain(model, batch)[0]
-    torch.testing.assert_close(difference, 5.0 * 12 * (1 - model.table.spread()), rtol=1e-3, atol=1e-3)
+def test_negative_options_are_refused():
+    for name in ("contrastive_weight", "contrastive_warmup"):
+        with pytest.raises(InputError, match=f"criterion: .*{name}.* must not be negative"):
+            build(**{name: -1})
 
 
 def test_training_stages_queries_and_validation_does_not(batch):

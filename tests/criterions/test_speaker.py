@@ -32,7 +32,7 @@ def noise(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 class Played(nn.Module):
-    """Stands in for the model: answers what it is given, whatever it hears."""
+    """In place of the model: answers what it was given, whatever it hears."""
 
     def __init__(self, embeddings: torch.Tensor, estimates: torch.Tensor | None = None, updates: int = 0) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class Played(nn.Module):
 
 
 class Heard(nn.Module):
-    """Stands in for the model: samples 0 to 3 of a recording are stream 0, also as its embedding, samples 4 to 7 stream 1."""
+    """In place of the model: samples 0 to 3 of a recording are stream 0, also as its embedding, samples 4 to 7 stream 1."""
 
     def forward(self, source: torch.Tensor, padding_mask: torch.Tensor) -> VerifierOutput:
         halves = source[:, :8].unflatten(1, (2, 4))
@@ -339,7 +339,7 @@ def test_state_survives_and_centres_of_other_speakers_are_refused():
     resumed(Played(noise(6, 1, CHANNELS)), batch())
     other.load_state_dict(trained.state_dict(), strict=True)
     assert not torch.equal(other.classifier.weight, trained.classifier.weight)
-    with pytest.raises(InputError, match=r"corpus/train.tsv: its 5 speakers differ from the checkpoint's 5"):
+    with pytest.raises(InputError, match=r"corpus/train.tsv: its 5 identities differ from the checkpoint's 5"):
         other(Played(noise(6, 1, CHANNELS)), batch())
 
 
@@ -363,7 +363,7 @@ def test_what_it_refuses(loss, views, options, message):
 def test_metric_losses_need_distinct_speakers():
     crowd = task()
     crowd.cfg.distinct_speakers = False
-    with pytest.raises(InputError, match="task.distinct_speakers is false"):
+    with pytest.raises(InputError, match="needs batches of different speakers, and task.distinct_speakers is false"):
         SpeakerCriterion(SpeakerCriterionConfig(loss="ge2e", embedding_channels=CHANNELS), crowd)
 
 

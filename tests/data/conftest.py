@@ -5,22 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 
-from csc_fairseq.data.manifest import Manifest, read_manifest, write_manifest
+from csc_fairseq.data.manifest import Manifest
 from csc_fairseq.data.pool import RecordingPool
-
-SAMPLE_RATE = 16000
-
-
-def voice(speaker: int, recording: int, frames: int) -> np.ndarray:
-    """A harmonic tone of the speaker's pitch with syllables of 250 ms, over a faint noise floor."""
-    rng = np.random.default_rng([speaker, recording])
-    time = np.arange(frames) / SAMPLE_RATE
-    pitch = (90 + 25 * speaker) * (1 + 0.01 * recording)
-    tone = sum(np.sin(2 * np.pi * pitch * k * time + rng.uniform(0, 6)) / k for k in range(1, 6))
-    syllables = 0.55 + 0.45 * np.sin(2 * np.pi * 4 * time + rng.uniform(0, 6))
-    return (0.1 * tone * syllables + 0.001 * rng.standard_normal(frames)).astype(np.float32)
+from tests.making import SAMPLE_RATE, voice, write_recordings
 
 
 @pytest.fixture
@@ -28,14 +16,7 @@ def make_manifest(tmp_path: Path) -> Callable[..., Manifest]:
     """make_manifest("noise", {"a.wav": samples, ...}) writes the files and their manifest."""
 
     def make(name: str, signals: Mapping[str, np.ndarray], sample_rate: int = SAMPLE_RATE) -> Manifest:
-        root = tmp_path / name
-        for file, samples in signals.items():
-            (root / file).parent.mkdir(parents=True, exist_ok=True)
-            subtype = "FLOAT" if file.endswith(".wav") else None
-            soundfile.write(root / file, samples, sample_rate, subtype=subtype)
-        path = tmp_path / f"{name}.tsv"
-        write_manifest(path, root, [(file, len(samples)) for file, samples in signals.items()])
-        return read_manifest(path)
+        return write_recordings(tmp_path / f"{name}.tsv", signals, sample_rate=sample_rate)
 
     return make
 
@@ -49,12 +30,12 @@ def make_pool(make_manifest: Callable[..., Manifest]) -> Callable[..., Recording
 
     def make(
         lengths: list[list[int]], level: str = "speaker", known: int | None = None, suffix: str = "wav", **options
-    ):
+    ) -> RecordingPool:
         signals, labels = {}, []
         for speaker, recordings in enumerate(lengths):
-            for recording, frames in enumerate(recordings):
+            for recording, samples in enumerate(recordings):
                 name = f"spk{speaker}/{recording}.{suffix}"
-                signals[name] = voice(speaker, recording, frames)
+                signals[name] = voice(speaker, recording, samples / SAMPLE_RATE)
                 labels.append(name if level == "utterance" else f"spk{speaker}")
         table = {label: row for row, label in enumerate(sorted(set(labels))[:known])}
         return RecordingPool(make_manifest("speech", signals), labels, table, SAMPLE_RATE, **options)

@@ -1,4 +1,4 @@
-"""Partial reads against whole reads, resampled crops against the resampled whole, a named error for every bad file."""
+"""Crops against whole files, resampled crops against resampled files, and an error with the file's name for bad files."""
 
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def test_crop_equals_that_stretch_of_the_whole(recording: Path, start: int, fram
     crop = load_crop(recording, start, frames, RATE)
     assert crop.dtype == np.float32
     assert crop.shape == (frames,)
-    # Opus decoders carry state over, so a crop need not equal the whole to the bit; its place must be right.
+    # An Opus decoder keeps state, so a crop may differ slightly from the whole. Its position must be right.
     tolerance = 0.01 if recording.suffix == ".opus" else 0
     np.testing.assert_allclose(crop, whole[start : start + frames], atol=tolerance, rtol=0)
     np.testing.assert_array_equal(crop, load_crop(recording, start, frames, RATE))
@@ -156,7 +156,7 @@ def test_a_decoder_that_ends_early_without_a_word(tmp_path: Path):
     path.write_bytes(content)
     assert probe(path).frames == 3 * RATE
     with soundfile.SoundFile(path) as file:
-        assert len(file.read()) < 3 * RATE  # soundfile alone says nothing
+        assert len(file.read()) < 3 * RATE  # soundfile alone reports nothing
     assert fails(path, 0, -1).startswith("corrupt")
 
 

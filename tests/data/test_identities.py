@@ -25,7 +25,7 @@ def test_equal_identities_have_entropy_log_n():
 
 
 def test_hand_computed_prior():
-    """Targets 3:1 of two identities. Each interferer is the other one: with full overlap talkers are 1:1, alone they are 3:1."""
+    """Targets 3:1 of two identities. The interferer is always the other one, so talkers are 1:1 in mixtures and 3:1 alone."""
     targets, speech, everyone = np.array([3, 1]), np.array([5, 90]), np.ones(2, dtype=bool)
     assert sampling_entropy(targets, speech, everyone, 2, 0.0) == pytest.approx(math.log(2))
     alone = -0.75 * math.log(0.75) - 0.25 * math.log(0.25)
@@ -33,7 +33,7 @@ def test_hand_computed_prior():
 
 
 def test_hand_computed_prior_of_three():
-    """Only the first is a target; the others interfere as 1:3 of their speech, whatever the first one's is."""
+    """Only the first identity is a target. The others interfere 1:3, as their speech; the speech of the first has no effect."""
     prior = np.array([0.5, 0.125, 0.375])
     entropy = sampling_entropy(np.array([1, 0, 0]), np.array([50, 10, 30]), np.ones(3, dtype=bool), 2, 0.0)
     assert entropy == pytest.approx(-(prior * np.log(prior)).sum())

@@ -1,4 +1,4 @@
-"""Manifests and labels: values, round trips, stock fairseq as second reader, and complaints with file and line."""
+"""Manifests and labels: values, round trips, stock fairseq as second reader, and errors with file and line."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from csc_fairseq.data.manifest import (
     write_labels,
     write_manifest,
 )
-from csc_fairseq.errors import InputError
+from tests.making import fails
 
 
 @pytest.fixture
@@ -22,14 +22,6 @@ def tsv(tmp_path: Path) -> Path:
     lines = [str(tmp_path), "anna/s1/a.wav\t16000", "anna/s2/b c.flac\t8000", "ben/s1/ä.opus\t32001"]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
-
-
-def fails(function, *arguments) -> str:
-    with pytest.raises(InputError) as caught:
-        function(*arguments)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
 
 
 def test_reads_what_the_lines_say(tsv: Path):

@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from csc_fairseq.data.augment import NoiseBank, RirBank
-from csc_fairseq.data.mixing import MixingOptions
+from csc_fairseq.data.mixing_plans import MixingOptions
 from csc_fairseq.data.mixture_dataset import MixtureDataset
 from csc_fairseq.data.pool import RecordingError
 from csc_fairseq.errors import InputError
@@ -33,7 +33,7 @@ def make_dataset(make_pool, make_manifest):
 
 
 def loader(dataset, workers, persistent=False):
-    """Batches of three items in the order of the files, whatever the epoch."""
+    """Batches of three items in the order of the files, in any epoch."""
     return DataLoader(
         dataset,
         batch_size=3,
@@ -45,7 +45,7 @@ def loader(dataset, workers, persistent=False):
 
 
 def epoch_bytes(batches):
-    """Everything an epoch holds, as bytes."""
+    """All contents of an epoch, as bytes."""
     parts = []
     for batch in batches:
         tensors = [batch["id"], *batch["net_input"].values(), batch["sources"], batch["identities"], batch["present"]]
@@ -171,7 +171,7 @@ def test_unusable_pools_are_refused_at_once(make_dataset):
 
 @pytest.fixture
 def corrupt_dataset(make_dataset):
-    """One recording of eight damaged in its middle, its header intact; no interferers, so that one item is bad."""
+    """One of eight recordings is damaged in the middle; its header is intact. No interferers, so only one item is bad."""
 
     def make(**changes):
         dataset = make_dataset(replace(OPTIONS, views=1, single_talker_share=1.0), suffix="flac", **changes)

@@ -6,7 +6,7 @@ import soundfile
 
 from csc_fairseq.data.augment import NoiseBank, RirBank
 from csc_fairseq.data.manifest import identity_labels, read_manifest, write_manifest
-from csc_fairseq.data.mixing import MixingOptions, MixingPlan, NoisePlan, SourcePlan, draw_plans
+from csc_fairseq.data.mixing_plans import MixingOptions, MixingPlan, NoisePlan, SourcePlan, draw_plans
 from csc_fairseq.data.pool import RecordingError, RecordingPool
 from csc_fairseq.data.rendering import most_active, render
 from csc_fairseq.data.rng import generator
@@ -17,7 +17,7 @@ LONG = [[12000, 16000, 9000], [16000, 12000, 16000], [20000, 9000, 12000], [1600
 
 
 def draw_many(options, pool, count, noise=None, rirs=None):
-    """Plans of `count` items, the targets in turn."""
+    """Plans of `count` items, with one target after the other."""
     for key in range(count):
         yield from draw_plans(options, pool, key % len(pool), generator("test", key), noise=noise, rirs=rirs)
 

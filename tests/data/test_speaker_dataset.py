@@ -11,7 +11,7 @@ from fairseq.data.iterators import EpochBatchIterator
 from torch.utils.data import DataLoader
 
 from csc_fairseq.data.augment import power
-from csc_fairseq.data.mixing import MixingOptions
+from csc_fairseq.data.mixing_plans import MixingOptions
 from csc_fairseq.data.speaker_dataset import (
     SpeakerDataset,
     draw_distinct_batches,
@@ -110,8 +110,8 @@ def test_batches_do_not_depend_on_the_number_of_workers(make_dataset):
 # Batches of different speakers
 
 
-def test_fairseq_iterates_over_distinct_speakers_anew_in_every_epoch(make_dataset):
-    """Through fairseq's own iterator with living workers, as its training does it: rebuilt batches, then shuffled."""
+def test_fairseq_iterates_over_new_batches_of_distinct_speakers_in_every_epoch(make_dataset):
+    """As in fairseq's training: its own iterator, workers that live for several epochs, new batches, shuffled."""
 
     def epochs(workers, numbers, skip=0):
         dataset = make_dataset(distinct_speakers=True, lengths=[[5000] * 4] * 6)
@@ -154,7 +154,7 @@ def test_fairseq_iterates_over_distinct_speakers_anew_in_every_epoch(make_datase
 def test_batches_are_full_distinct_balanced_and_as_many_as_can_be(make_dataset, counts, size):
     dataset = make_dataset(CLEAN, lengths=[[VIEW] * count for count in counts], distinct_speakers=True)
     batches = dataset.batch_by_size(dataset.ordered_indices(), max_sentences=size, required_batch_size_multiple=8)
-    # As many as the greedy choice of whoever has most left makes, which is known to be the most.
+    # The greedy choice of the speakers with most items left is known to make the largest number of batches.
     left, possible = np.array(counts), 0
     while (left > 0).sum() >= size:
         left[np.argsort(-left)[:size]] -= 1
@@ -165,7 +165,7 @@ def test_batches_are_full_distinct_balanced_and_as_many_as_can_be(make_dataset, 
     assert len(set(used.tolist())) == len(used)
     given = np.bincount(speakers_of(dataset, used), minlength=len(counts))
     for one, other in product(range(len(counts)), repeat=2):
-        # Who gives fewer than another by more than the one that is drawn has no more to give.
+        # Numbers differ by the one drawn item at most, unless a speaker has no more items.
         assert given[one] >= given[other] - 1 or given[one] == counts[one]
 
 
@@ -241,7 +241,7 @@ def test_a_bad_recording_gives_way_to_the_same_speaker_where_batches_need_it(mak
     assert (speakers == {0}) == distinct
 
 
-# What cannot be
+# Errors
 
 
 def test_fewer_speakers_than_a_batch_has_items(make_dataset):
@@ -260,7 +260,7 @@ def test_a_speaker_with_one_utterance_cannot_serve_two_views(make_dataset):
         InputError, match=r"speech.tsv:4: speaker 'spk1' has 1 recordings, .*2 such .*least_recordings=2"
     ):
         make_dataset(lengths=lengths, distinct_speakers=True)
-    make_dataset(lengths=lengths)  # two crops of it serve losses that compare nobody within a batch
+    make_dataset(lengths=lengths)  # losses that do not compare speakers within a batch can use two crops of it
     make_dataset(lengths=lengths, known=1, distinct_speakers=True)
     make_dataset(CLEAN, lengths=lengths, distinct_speakers=True)
 

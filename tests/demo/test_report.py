@@ -1,4 +1,4 @@
-"""The demo's page: self-contained, escaped, and its pictures and sounds decode to what was put in."""
+"""The demo's page: it needs no other file, texts are escaped, pictures and sounds decode to their originals."""
 
 import base64
 import io
@@ -11,8 +11,8 @@ import soundfile
 from matplotlib.image import imread
 
 from csc_fairseq.demo import pictures
-from csc_fairseq.demo.report import Report, Result, Sound, render_page, text_table, wav
-from csc_fairseq.demo.story import ORIGINS, RESULTS_NOTE
+from csc_fairseq.demo.page_text import ORIGINS, RESULTS_NOTE
+from csc_fairseq.demo.report import Headline, Report, Sound, render_page, text_table, wav
 
 RATE = 16000
 
@@ -61,7 +61,10 @@ def report(tone) -> Report:
     return Report(
         title="Title & <more>",
         summary="What was done",
-        results=[Result("EER, clean", "3.2 %", "20 target trials"), Result("SI-SNR improvement", "+4.0 dB", "a <b> c")],
+        headlines=[
+            Headline("EER, clean", "3.2 %", "20 target trials"),
+            Headline("SI-SNR improvement", "+4.0 dB", "a <b> c"),
+        ],
         results_note=RESULTS_NOTE,
         curves=pictures.curves([("loss", {"training": [(1, 3.0), (2, 2.0)], "validation": [(2, 2.5)]})]),
         sounds=[Sound("Mixture", tone, pictures.spectrogram(tone, RATE)), Sound("Stream 1", -tone, b"\x89PNG")],
@@ -120,7 +123,7 @@ def test_silence_stays_silence():
 
 
 def test_spectrogram_shows_time_and_frequency(tone):
-    """A tone in the first half: its bright line is left of the middle and where 3 of 8 kHz are."""
+    """A tone in the first half: its bright line is in the left half, at 3 of 8 kHz."""
     image = imread(io.BytesIO(pictures.spectrogram(tone, RATE)), format="png")[..., :3].sum(axis=2)
     frame = image < 2.9  # inside the axes nothing is white
     rows, columns = np.flatnonzero(frame.mean(axis=1) > 0.5), np.flatnonzero(frame.mean(axis=0) > 0.5)
@@ -138,5 +141,5 @@ def test_embedding_map_is_the_same_every_time():
 
 
 def test_text_table_is_aligned():
-    lines = text_table([Result("EER", "3.2 %", "x"), Result("SI-SNR improvement", "+14.0 dB", "y")]).splitlines()
+    lines = text_table([Headline("EER", "3.2 %", "x"), Headline("SI-SNR improvement", "+14.0 dB", "y")]).splitlines()
     assert lines == ["EER                    3.2 %  x", "SI-SNR improvement  +14.0 dB  y"]

@@ -1,4 +1,4 @@
-"""The demo's training step: the log is read, a finished run is used again, a failed one says why."""
+"""The demo's training step: its log is read, a finished run is used again, a failed run says why."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ from csc_fairseq.demo import training
 from csc_fairseq.demo.training import History, read_history, train, training_command
 from csc_fairseq.errors import InputError
 
-# As fairseq prints them: every figure but epoch and update is a string.
+# As fairseq prints them: all figures except epoch and update are strings.
 INNER = '[2026-01-31 12:00:00,0][train_inner][INFO] - {{"epoch": 1, "update": 0.5, "loss": "{}", "num_updates": "{}"}}'
 EPOCH = '[2026-01-31 12:00:00,000][train][INFO] - {"epoch": 1, "train_loss": "9.0", "train_num_updates": "20"}'
 VALID = '[2026-01-31 12:00:00,000][valid][INFO] - {"epoch": 1, "valid_bound": "0.25", "valid_num_updates": "20"}'
@@ -52,7 +52,7 @@ def test_updates_that_were_repeated_after_an_interruption_count_once():
     assert history.curve("valid_bound") == [(20, 0.3)]
 
 
-def test_finished_run_is_used_again_and_another_key_starts_anew(tmp_path, program):
+def test_finished_run_is_used_again_and_another_key_starts_a_new_run(tmp_path, program):
     folder = tmp_path / "run"
     program(printing(LOG))
     assert train(folder, [], 20, key="a")

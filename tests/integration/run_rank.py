@@ -1,7 +1,7 @@
 """One rank of a training on the CPU: run_rank.py RESULT.pt, then the words of `fairseq-hydra-train`.
 
-Saves {"losses": the reduced sums of every update, "model": the state at the end} to RESULT.pt. fairseq makes the buffers with which
-ranks exchange statistics on a GPU; on the CPU they must be there beforehand.
+Saves {"losses": the reduced sums of every update, "model": the state at the end, "opened": the path of every file that was opened}
+to RESULT.pt. fairseq makes the buffers with which ranks exchange statistics on a GPU; on the CPU they must be there beforehand.
 """
 
 import sys
@@ -30,9 +30,11 @@ def main() -> None:
             losses.append({name: float(sum(log[name] for log in logging_outputs)) for name in names})
         return reduce_and_log(self, logging_outputs, sample_size, grad_norm)
 
+    opened: list[str] = []
+    sys.addaudithook(lambda event, arguments: opened.append(str(arguments[0])) if event == "open" else None)
     Trainer._reduce_and_log_stats = recording
     cli_main()
-    torch.save({"losses": losses, "model": trainers[-1].get_model().state_dict()}, result)
+    torch.save({"losses": losses, "model": trainers[-1].get_model().state_dict(), "opened": opened}, result)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
+pytestmark = pytest.mark.slow  # half a minute, most of it bash that starts programs
+
 SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "csc" / "compare.sh"
 SLEEPER = "sleep 600"
 TRAIN = """#!/usr/bin/env bash
@@ -32,7 +34,7 @@ case "$out" in
   *.tsv) touch "$out" ;;
   *manifests) for split in train valid dev test; do touch "$out/$split.tsv" "$out/$split.spk"; done ;;
   *) mkdir -p "$out"
-     echo '{"cells": [{"encoder": "1", "eer": {"value": 0.4}}, {"encoder": "2", "eer": {"value": 0.3}}]}' > "$out/results.json" ;;
+     echo '{"results": [{"encoder": "1", "eer": {"value": 0.4}}, {"encoder": "2", "eer": {"value": 0.3}}]}' > "$out/results.json" ;;
 esac
 """
 
@@ -74,7 +76,8 @@ def compare(tmp_path):
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # bash does not trap what it finds ignored
+            # bash does not trap what it finds ignored
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
 
     def run(data: Path, **environment: str) -> tuple[int, list[str], str]:
@@ -121,14 +124,17 @@ def test_everything_once(compare, manifests, tmp_path):
     named = {call.partition("hydra.run.dir=")[2].split()[0].rpartition("/")[2]: call for call in trainings(calls)}
     assert set(named) == {"csc", "wav2vec2", "csc_head", "wav2vec2_head", "csc_tuned", "wav2vec2_tuned", "xvector"}
     for name in ("csc_head", "wav2vec2_head", "csc_tuned", "wav2vec2_tuned", "xvector"):
-        assert "optimization.max_update=7" in named[name] and ("model.frozen=true" in named[name]) == name.endswith("head")
+        assert "optimization.max_update=7" in named[name]
+        assert ("model.frozen=true" in named[name]) == name.endswith("head")
         assert ("model.pooling=own" in named[name]) == name.startswith("csc")
     assert named["xvector"].endswith("criterion.separation_weight=0.0")  # whatever TUNE says of pre-trained encoders
     dev, test = [call for call in calls if call.startswith("csc evaluate")]
     assert f"1={tmp_path}/out/wav2vec2/checkpoints/checkpoint_last.pt,layer=1" in dev and "dev.tsv" in dev
-    assert "layer=2 --encoder xvector" in test and "test.tsv" in test and "--noise" not in test  # the better layer; no noise given
+    # The better layer; no noise was given.
+    assert "layer=2 --encoder xvector" in test and "test.tsv" in test and "--noise" not in test
     budgets = (tmp_path / "out" / "budgets.md").read_text().splitlines()
-    assert len(budgets) == 2 + 7 and "| csc_tuned | 1000 | 60.0 | 20 |" in budgets  # 1000 x 6 x 2 x 3 s on 2 ranks x 3, 1200 s
+    # 1000 x 6 x 2 x 3 s on 2 ranks x 3, 1200 s
+    assert len(budgets) == 2 + 7 and "| csc_tuned | 1000 | 60.0 | 20 |" in budgets
 
     status, calls, printed = compare(manifests, TUNE="optimization.max_update=7", CSC_TUNE="model.pooling=own")
     assert status == 0 and not trainings(calls)
@@ -169,30 +175,34 @@ def test_given_checkpoints_are_not_trained(compare, manifests, tmp_path):
 @pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT])
 def test_stopped_trainings_do_not_live_on(kind, compare, manifests, tmp_path):
     """Both of them, with what they started, by a signal to the script alone."""
-    (tmp_path / "bin" / "fairseq-hydra-train").write_text(f"#!/bin/sh\n{SLEEPER} &\necho $! >> {tmp_path}/sleepers\nwait\n")
+    (tmp_path / "bin" / "fairseq-hydra-train").write_text(
+        f"#!/bin/sh\n{SLEEPER} &\necho $! >> {tmp_path}/sleepers\nwait\n"
+    )
     script = compare.start(manifests)
     sleepers = tmp_path / "sleepers"
     wait_for_lines(sleepers, 2, script)
     script.send_signal(kind)
-    assert script.wait(timeout=30) == 128 + kind
-    end = time.monotonic() + 30  # a signal was sent; when it arrives is the system's affair
+    assert script.wait() == 128 + kind
+    # A signal was sent; it arrives when the system likes.
     while any(alive(pid) for pid in sleepers.read_text().split()):
-        assert time.monotonic() < end
         time.sleep(0.05)
 
 
 def test_as_many_trainings_at_a_time_as_asked_for(compare, manifests, tmp_path):
-    (tmp_path / "bin" / "fairseq-hydra-train").write_text(f"#!/bin/sh\necho $$ >> {tmp_path}/sleepers\nexec {SLEEPER}\n")
+    (tmp_path / "bin" / "fairseq-hydra-train").write_text(
+        f"#!/bin/sh\necho $$ >> {tmp_path}/sleepers\nexec {SLEEPER}\n"
+    )
     script = compare.start(manifests, CSC=str(tmp_path / "notes.pt"), W2V=str(tmp_path / "notes.pt"), TRAININGS="3")
     sleepers = tmp_path / "sleepers"
     wait_for_lines(sleepers, 3, script)
-    os.kill(int(sleepers.read_text().split()[0]), signal.SIGKILL)  # one has failed: no other begins, the two may end
+    first, *others = map(int, sleepers.read_text().split())
+    os.kill(first, signal.SIGKILL)  # one has failed: no other begins, the two may end
     while "failed, the end of" not in (line := script.stdout.readline()):
         assert line
-    time.sleep(0.5)
-    assert sleepers.read_text().count("\n") == 3 and script.poll() is None
-    script.send_signal(signal.SIGTERM)
-    assert script.wait(timeout=30) == 128 + signal.SIGTERM
+    assert script.poll() is None
+    for pid in others:
+        os.kill(pid, signal.SIGKILL)
+    assert script.wait() not in (0, 128 + signal.SIGTERM) and sleepers.read_text().count("\n") == 3
     status, calls, printed = compare(manifests, TRAININGS="many")
     assert status == 2 and "TRAININGS=many: not a number of trainings" in printed
 

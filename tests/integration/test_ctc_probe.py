@@ -3,23 +3,19 @@
 import json
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile as sf
 import torch
 
 from csc_fairseq.cli.main import main
-from csc_fairseq.data.manifest import write_labels, write_lines, write_manifest
-from csc_fairseq.inference.checkpoint import save_bundle
-from csc_fairseq.inference.speaker_encoder import SpeakerEncoder
+from csc_fairseq.data.manifest import write_lines
 from csc_fairseq.models import ctc_probe  # noqa: F401  lets PyTorch read fairseq's dictionary
-from csc_fairseq.modules.separative_encoder import SeparativeEncoder, SeparativeEncoderConfig
-from tests.integration.running import BIN, environment, logged, train
+from tests.integration.running import logged, train, train_once
+from tests.making import LETTERS, bundled, speaker_encoder, spoken, write_recordings
 
-SAMPLE_RATE = 16000
-LETTERS = {"A": 300, "B": 900, "C": 2700}  # Hz: a language of tones
 OPTIONS = (
     "optimization.max_update=60", "optimization.lr=[0.1]", "lr_scheduler.warmup_updates=3", "common.log_interval=1",
     "dataset.num_workers=0", "dataset.max_tokens=320000", "common.tensorboard_logdir=null",
@@ -27,56 +23,40 @@ OPTIONS = (
 )  # fmt: skip
 
 
-def speak(text: str, rng: np.random.Generator) -> np.ndarray:
-    """Each letter a tone of 0.12 s with soft ends, each blank as long a pause, all in faint noise; float32 [T]."""
-    time = np.arange(round(0.12 * SAMPLE_RATE)) / SAMPLE_RATE
-    soft = np.sin(np.pi * time / 0.12) ** 0.5
-    tones = [
-        soft * np.sin(2 * np.pi * LETTERS[letter] * time) if letter in LETTERS else 0 * time for letter in f" {text} "
-    ]
-    samples = np.concatenate(tones)
-    return (0.1 * samples + 0.001 * rng.standard_normal(len(samples))).astype(np.float32)
-
-
 def write_split(folder: Path, split: str, recordings: int, seed: int) -> None:
+    """Recordings of words of tones, with their manifest, labels of three speakers, and transcripts in another spelling."""
     rng = np.random.default_rng(seed)
-    entries, texts = [], []
+    signals, texts = {}, []
     for i in range(recordings):
         text = " ".join("".join(rng.choice(list(LETTERS), rng.integers(1, 4))) for _ in range(rng.integers(1, 4)))
-        samples = speak(text, rng)
-        (folder / "audio").mkdir(exist_ok=True)
-        sf.write(folder / "audio" / f"{split}{i}.flac", samples, SAMPLE_RATE)
-        entries.append((f"{split}{i}.flac", len(samples)))
+        signals[f"{split}{i}.flac"] = spoken(text, rng)
         texts.append(text.lower() + ".")
-    write_manifest(folder / f"{split}.tsv", folder / "audio", entries)
-    write_labels(folder / f"{split}.spk", [f"s{i % 3}" for i in range(recordings)])
+    write_recordings(folder / f"{split}.tsv", signals, [f"s{i % 3}" for i in range(recordings)], folder / "audio")
     write_lines(folder / f"{split}.txt", texts)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(once: Callable[..., Path]) -> Path:
     """Manifests with transcripts, and a small separative encoder with random weights, encoder.pt."""
-    folder = tmp_path_factory.mktemp("tones")
-    write_split(folder, "train", 24, seed=0)
-    write_split(folder, "valid", 9, seed=1)
-    assert main(["prepare", "transcripts", str(folder / "train.tsv"), str(folder / "valid.tsv")]) == 0
-    torch.manual_seed(0)
-    config = SeparativeEncoderConfig(
-        waveform_channels=64, window=256, channels=16, attention_heads=2, recurrent_channels=8, shared_blocks=1,
-        stream_channels=48, embedding_channels=12, memory_size=4,
-    )  # fmt: skip
-    save_bundle(SpeakerEncoder(SeparativeEncoder(config), SAMPLE_RATE, "speaker"), folder / "encoder.pt")
-    return folder
+
+    def fill(folder: Path) -> None:
+        write_split(folder, "train", 24, seed=0)
+        write_split(folder, "valid", 9, seed=1)
+        assert main(["prepare", "transcripts", str(folder / "train.tsv"), str(folder / "valid.tsv")]) == 0
+        bundled(speaker_encoder(waveform_channels=64, window=256, stream_channels=48), folder / "encoder.pt")
+
+    return once("tones", fill)
 
 
 @pytest.fixture(scope="module")
-def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess]:
+def trained(
+    folder: Path, once: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, subprocess.CompletedProcess]:
     """Run folder and output of a training whose pretrained file is gone afterwards."""
-    run = tmp_path_factory.mktemp("probe")
-    shutil.copy(folder / "encoder.pt", run / "pretrained.pt")
-    process = train(folder, run, f"model.pretrained={run / 'pretrained.pt'}", *OPTIONS, config="ctc_probe")
-    (run / "pretrained.pt").unlink()
-    return run, process
+    pretrained = shutil.copy(folder / "encoder.pt", tmp_path_factory.mktemp("pretrained"))
+    found = train_once(once, "probe", folder, f"model.pretrained={pretrained}", *OPTIONS, config="ctc_probe")
+    Path(pretrained).unlink()
+    return found
 
 
 def test_the_loss_falls_and_letters_are_read(trained):
@@ -139,12 +119,3 @@ def test_one_clear_line(folder, tmp_path):
     process = train(data, tmp_path / "run", pretrained, *OPTIONS, config="ctc_probe")
     assert process.returncode == 1 and "Traceback" not in process.stderr, process.stderr[-3000:]
     assert f"{data}/valid.ltr: no such file" in process.stderr and "csc prepare transcripts" in process.stderr
-
-
-def test_the_configuration_is_found_by_name_from_anywhere(tmp_path):
-    answer = subprocess.run(
-        [str(BIN / "fairseq-hydra-train"), "--config-name", "ctc_probe", "task.data=/data", "--cfg", "job", "--resolve"],
-        cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert answer.returncode == 0, answer.stderr[-2000:]
-    assert "save_dir: runs/ctc_probe/checkpoints" in answer.stdout and "data: /data" in answer.stdout

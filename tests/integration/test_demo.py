@@ -9,9 +9,9 @@ import pytest
 
 from csc_fairseq.cli.main import main
 from csc_fairseq.demo.corpus import CorpusOptions
-from csc_fairseq.demo.run import panels, results, run_demo
+from csc_fairseq.demo.run import headlines, panels, run_demo
 from csc_fairseq.demo.training import History
-from csc_fairseq.verification.cells import Cell, Estimate
+from csc_fairseq.verification.evaluation.results import Estimate, Result
 
 SMALL = CorpusOptions(voices=24, utterances=3, validation=1)
 ROWS = (
@@ -23,6 +23,7 @@ ROWS = (
 )
 
 
+@pytest.mark.slow
 def test_demo_runs_and_uses_again_what_is_there(tmp_path, capsys):
     page = run_demo(tmp_path / "run", SMALL, updates=20)
     first = capsys.readouterr().out
@@ -31,7 +32,7 @@ def test_demo_runs_and_uses_again_what_is_there(tmp_path, capsys):
     text = page.read_text()
     assert text.count("data:image/png") == 7 and text.count("data:audio/wav") == 5
     assert all(row in text for row in ROWS) and f"task.data={tmp_path}/run/corpus" in text
-    clean, talker = json.loads((tmp_path / "run" / "results.json").read_text())["cells"]
+    clean, talker = json.loads((tmp_path / "run" / "results.json").read_text())["results"]
     assert (clean["condition"], talker["condition"]) == ("clean", "talker 0 dB")
     assert clean["si_snri"] is None and math.isfinite(talker["si_snri"])
     # 8 held-out voices, 3 utterances, all ordered pairs; two of the 7 other voices interfere with each utterance.
@@ -51,9 +52,9 @@ def test_demo_runs_and_uses_again_what_is_there(tmp_path, capsys):
     assert len(table) == 5 and table == [line for line in second.splitlines() if line.startswith(ROWS)]
 
 
-def cell(condition: str, targets: int, nontargets: int, eer: Estimate, si_snri: float | None) -> Cell:
-    """A cell of which nothing else is known."""
-    return Cell("csc", condition, targets, nontargets, eer, {}, None, None, {}, None, None, si_snri, None, {})
+def result(condition: str, targets: int, nontargets: int, eer: Estimate, si_snri: float | None) -> Result:
+    """A result of which nothing else is known."""
+    return Result("csc", condition, targets, nontargets, eer, {}, None, None, {}, None, None, si_snri, None, {})
 
 
 def test_results_are_read_from_the_right_places():
@@ -62,9 +63,9 @@ def test_results_are_read_from_the_right_places():
         {"valid_num_updates": 100.0, "valid_bound": 0.1, "valid_accuracy": 0.1},
         {"valid_num_updates": 200.0, "valid_bound": 1.234, "valid_accuracy": 0.456},
     ]
-    clean = cell("clean", 200, 3000, Estimate(0.0312, 0.021, 0.048), None)
-    talker = cell("talker 0 dB", 201, 3001, Estimate(0.2, 0.15, 0.25), 4.25)
-    rows = results([clean, talker], history, voices=40)
+    clean = result("clean", 200, 3000, Estimate(0.0312, 0.021, 0.048), None)
+    talker = result("talker 0 dB", 201, 3001, Estimate(0.2, 0.15, 0.25), 4.25)
+    rows = headlines([clean, talker], history, voices=40)
     assert [row.name for row in rows] == list(ROWS)
     assert [row.value for row in rows] == ["3.1 %", "20.0 %", "+4.2 dB", "1.23 nats", "46 %"]
     assert "200 target and 3000 non-target" in rows[0].remark and "2.1 to 4.8 %" in rows[0].remark

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.integration.running import BIN, environment, logged, run_ranks, train
+from csc_fairseq.cli.main import main
+from tests.integration.running import BIN, environment, logged, run_ranks, train, train_once
+from tests.making import saved
 
 RESTING = ("model.freeze_updates=3",)
 
@@ -16,18 +18,21 @@ RESTING = ("model.freeze_updates=3",)
 @pytest.fixture(scope="module")
 def pretrained(trained, tmp_path_factory) -> Path:
     """A csc checkpoint in a folder of its own."""
-    return shutil.copy(trained[0] / "checkpoints" / "checkpoint_best.pt", tmp_path_factory.mktemp("pretrained") / "csc.pt")
+    best = trained[0] / "checkpoints" / "checkpoint_best.pt"
+    return shutil.copy(best, tmp_path_factory.mktemp("pretrained") / "csc.pt")
 
 
 @pytest.fixture(scope="module")
-def tuned(voices, pretrained, tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess]:
+def tuned(voices, pretrained, once) -> tuple[Path, subprocess.CompletedProcess]:
     """Run folder and output of a fine-tuning of 8 updates, with two data workers and checkpoints after 2, 4, 6 and 8.
 
     The encoder rests for three updates.
     """
-    run = tmp_path_factory.mktemp("tuned")
-    every = (*RESTING, "checkpoint.save_interval_updates=2", "checkpoint.keep_interval_updates=-1", "dataset.num_workers=2")
-    return run, train(voices, run, f"model.pretrained={pretrained}", *every, config="sv_aam")
+    options = (
+        f"model.pretrained={pretrained}", *RESTING, "dataset.num_workers=2", "checkpoint.save_interval_updates=2",
+        "checkpoint.keep_interval_updates=-1",
+    )  # fmt: skip
+    return train_once(once, "tuned", voices, *options, config="sv_aam", fresh=True)
 
 
 def test_logs_what_was_promised(tuned):
@@ -55,33 +60,32 @@ def test_the_encoder_rests_first_and_then_learns_more_slowly(tuned, pretrained):
     assert trunk and 0 < max(moved) < 5 * 0.3 * 0.001 * 1.5  # five updates, at the encoder's share of the learning rate
 
 
-def test_evaluation_needs_the_fine_tuned_checkpoint_alone(tuned, voices, tmp_path):
+def test_evaluation_needs_the_fine_tuned_checkpoint_alone(tuned, voices, tmp_path, monkeypatch, capsys):
     """Moved, with its run folder and the pre-trained checkpoint out of reach, and refused where it was trained."""
     run, _ = tuned
     checkpoint = torch.load(run / "checkpoints" / "checkpoint_last.pt", weights_only=True)
     checkpoint["cfg"]["model"]["pretrained"] = "/nowhere/csc.pt"
-    torch.save(checkpoint, tmp_path / "verifier.pt")
+    saved(checkpoint, tmp_path / "verifier.pt")
     conditions = tmp_path / "conditions.yaml"
     conditions.write_text("- {name: clean}\n- {name: talker 0 dB, talkers: 1, sir_db: 0}\n")
     words = ["csc", "evaluate", "--encoder", "mine=verifier.pt", "--encoder", "mfcc", "--conditions", str(conditions)]
-    quick = ["--replicates", "20", "--seconds", "1", "--out", "out"]
-
-    def evaluate(manifest: str) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            [str(BIN / words[0]), *words[1:], "--manifest", str(voices / manifest), *quick],
-            cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False,
-        )  # fmt: skip
-
-    answer = evaluate("test.tsv")
-    assert answer.returncode == 0 and "DEBUG" not in answer.stderr, answer.stderr  # which importing fairseq would let through
-    cells = {
-        (cell["encoder"], cell["condition"]): cell
-        for cell in json.loads((tmp_path / "out" / "results.json").read_text())["cells"]
+    words += ["--replicates", "20", "--seconds", "1", "--jobs", "1", "--out", "out", "--manifest"]
+    answer = subprocess.run(
+        [str(BIN / words[0]), *words[1:], str(voices / "test.tsv")],
+        cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    # Importing fairseq would let messages of the level DEBUG through.
+    assert answer.returncode == 0 and "DEBUG" not in answer.stderr, answer.stderr
+    results = {
+        (result["encoder"], result["condition"]): result
+        for result in json.loads((tmp_path / "out" / "results.json").read_text())["results"]
     }
-    assert cells["mine", "talker 0 dB"]["si_snri"] is not None and cells["mine", "talker 0 dB"]["oracle"] is not None
-    assert cells["mfcc", "talker 0 dB"]["si_snri"] is None
-    refused = evaluate("valid.tsv")
-    assert refused.returncode == 2 and "speakers are those of verifier.pt too" in refused.stderr
+    mine = results["mine", "talker 0 dB"]
+    assert mine["si_snri"] is not None and mine["oracle"] is not None
+    assert results["mfcc", "talker 0 dB"]["si_snri"] is None
+    monkeypatch.chdir(tmp_path)
+    assert main([*words[1:], str(voices / "valid.tsv")]) == 2
+    assert "speakers are those of verifier.pt too" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("stopped", [2, 4])
@@ -105,13 +109,15 @@ def test_stop_and_resume_equals_no_stop_bit_for_bit(stopped, tuned, voices, pret
 
 @pytest.mark.parametrize("config", ["sv_ge2e", "sv_proto"])
 def test_metric_losses(config, voices, pretrained, tmp_path):
-    process = train(voices, tmp_path / "run", f"model.pretrained={pretrained}", "optimization.max_update=3", config=config)
+    options = (f"model.pretrained={pretrained}", "optimization.max_update=3")
+    process = train(voices, tmp_path / "run", *options, config=config)
     steps = logged(process)
     assert len(steps) == 3 and float(steps[-1]["scale"]) > 0 and logged(process, "test")
 
 
 def test_x_vector_from_scratch(voices, tmp_path):
-    process = train(voices, tmp_path / "run", "model.xvector_widths=[8,8,8,8,12]", "optimization.max_update=3", config="sv_fbank")
+    options = ("model.xvector_widths=[8,8,8,8,12]", "optimization.max_update=3")
+    process = train(voices, tmp_path / "run", *options, config="sv_fbank")
     assert len(logged(process)) == 3 and logged(process, "test")
 
 
@@ -127,6 +133,7 @@ def test_two_ranks_equal_one_rank_at_the_same_global_batch(voices, pretrained, t
     two, together = run_ranks(voices, tmp_path / "two", 2, *options, config="sv_aam")
     for name, value in two[0]["model"].items():
         assert torch.equal(value, two[1]["model"][name]), f"{name} differs between the ranks"
+    assert [rank["opened"].count(str(pretrained)) for rank in (one, *two)] == [1, 1, 1]  # by each rank once
     assert len(one["losses"]) == len(two[0]["losses"]) == 5
     for ours, theirs in zip(one["losses"], two[0]["losses"], strict=True):
         assert theirs["loss"] == pytest.approx(ours["loss"], rel=1e-4)
@@ -141,7 +148,8 @@ def test_two_ranks_equal_one_rank_at_the_same_global_batch(voices, pretrained, t
     assert moved.abs().max() > 5e-4  # ten times what may differ
 
     def rates(output: str) -> list[str]:
-        return [json.loads(line[line.index("{") :])["test_eer"] for line in output.splitlines() if "[test][INFO]" in line]
+        lines = [line for line in output.splitlines() if "[test][INFO]" in line]
+        return [json.loads(line[line.index("{") :])["test_eer"] for line in lines]
 
     assert rates(alone) == rates(together) != []
 
@@ -167,7 +175,7 @@ def nothing(data: Path) -> None:
     ("config", "breakage", "options", "expected"),
     [
         ("sv_aam", nothing, ("model.pretrained=gone.pt",), ("gone.pt", "no such file")),
-        ("sv_aam", nothing, ("model.pretrained={other}",), ("architecture 'transformer'", "csc, wav2vec2, hubert")),
+        ("sv_aam", nothing, ("model.pretrained={other}",), ("architecture 'transformer'", "csc or wav2vec2 or hubert")),
         ("sv_aam", nothing, ("model.pretrained={csc}", "model.frozen=true"),
          ("add model.freeze_updates=0 model.encoder_rate=1.0", "frozen")),
         ("sv_aam", nothing, ("model.pretrained={csc}", "criterion.loss=softmax"), ("criterion.loss", "'softmax'", "aam")),
@@ -185,8 +193,8 @@ def test_one_clear_line(voices, pretrained, tmp_path, config, breakage, options,
     for path in voices.glob("*.*"):
         shutil.copy(path, data)
     breakage(data)
-    torch.save({"cfg": {"model": {"_name": "transformer"}}, "model": {}}, tmp_path / "other.pt")
-    places = {"csc": pretrained, "other": tmp_path / "other.pt"}
+    other = saved({"cfg": {"model": {"_name": "transformer"}}, "model": {}}, tmp_path / "other.pt")
+    places = {"csc": pretrained, "other": other}
     process = train(data, tmp_path / "run", *(option.format(**places) for option in options), config=config)
     assert process.returncode == 1
     lines = [line for line in process.stderr.splitlines() if all(word in line for word in expected)]

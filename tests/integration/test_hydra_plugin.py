@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import csc_fairseq
+from tests.integration.running import BIN, run_script
 
 APPLICATION = """
 import json, sys
@@ -22,7 +23,7 @@ def main(cfg):
         "config": OmegaConf.to_container(cfg, resolve=True),
         "providers": [source.provider for source in HydraConfig.get().runtime.config_sources],
         "modules": [name for name in ("torch", "fairseq", "csc_fairseq", "numpy") if name in sys.modules],
-        "seconds": Plugins.instance().get_stats().modules_import_time["hydra_plugins.csc_search_path"],
+        "plugins": list(Plugins.instance().get_stats().modules_import_time),
     }))
 
 main()
@@ -40,7 +41,7 @@ def application(tmp_path) -> Path:
 
 
 def run(*command: object, cwd: Path) -> subprocess.CompletedProcess:
-    return subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True, timeout=120)
+    return subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True, check=False)
 
 
 def test_other_programs_are_undisturbed(application):
@@ -49,8 +50,9 @@ def test_other_programs_are_undisturbed(application):
     seen = json.loads(result.stdout)
     assert seen["config"] == {"size": 4, "double": "44"}
     assert "csc-fairseq" not in seen["providers"]
-    assert seen["modules"] == []
-    assert seen["seconds"] < 0.25  # it was loaded, and quickly: a few milliseconds on an idle machine
+    assert (
+        "hydra_plugins.csc_search_path" in seen["plugins"] and seen["modules"] == []
+    )  # loaded, and nothing heavy with it
     assert result.stderr == ""
 
 
@@ -83,8 +85,8 @@ def test_user_dir_is_the_package_that_python_imports(tmp_path):
 def test_own_configurations_build_on_ours(tmp_path):
     """A user's YAML in any folder inherits from csc_debug and is typed like it."""
     (tmp_path / "mine.yaml").write_text("defaults: [csc_debug, _self_]\noptimization: {max_update: 7}\n")
-    command = (sys.executable, "-m", "fairseq_cli.hydra_train", "--config-dir", tmp_path, "--config-name", "mine")
-    result = run(*command, "--cfg", "job", "--package", "optimization", cwd=tmp_path)
+    command = (str(BIN / "fairseq-hydra-train"), "--config-dir", str(tmp_path), "--config-name", "mine")
+    result = run_script(*command, "--cfg", "job", "--package", "optimization", cwd=tmp_path)
     assert "max_update: 7\n" in result.stdout, result.stderr
-    result = run(*command, "optimization.no_such_option=1", "--cfg", "job", cwd=tmp_path)
+    result = run_script(*command, "optimization.no_such_option=1", "--cfg", "job", cwd=tmp_path)
     assert result.returncode != 0 and "no_such_option" in result.stderr

@@ -1,4 +1,4 @@
-"""Ctrl-C in a terminal: `csc evaluate` with two processes stops at once, leaves nobody behind, and goes on where it was."""
+"""Ctrl-C in a terminal: `csc evaluate` with two processes stops at once, leaves no process behind, and goes on later."""
 
 import os
 import signal
@@ -38,7 +38,7 @@ def evaluation(folder: Path, voices: Path) -> subprocess.Popen:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # What runs in the background of a script inherits that it is deaf to Ctrl-C.
+        # A test run in the background of a script ignores Ctrl-C, and its processes would inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
@@ -57,26 +57,28 @@ def alive(group: int) -> bool:
 
 
 def test_ctrl_c_with_processes_resumes_to_the_same_files(voices, tmp_path):
-    for name in ("whole", "parts"):
+    for name in ("whole", "interrupted"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "slow.py").write_text(MODULE)
         (tmp_path / name / "conditions.yaml").write_text(CONDITIONS)
     whole = evaluation(tmp_path / "whole", voices)
     assert whole.wait(LONGEST) == 0, whole.stderr.read()
 
-    parts = evaluation(tmp_path / "parts", voices)
+    interrupted = evaluation(tmp_path / "interrupted", voices)
     deadline = time.monotonic() + LONGEST
-    while not list((tmp_path / "parts").rglob("clean.test.npz")):  # the first condition is complete, the second is not
-        assert parts.poll() is None and time.monotonic() < deadline, parts.stderr.read()
+    while not list(
+        (tmp_path / "interrupted").rglob("clean.test.npz")
+    ):  # the first condition is complete, the second is not
+        assert interrupted.poll() is None and time.monotonic() < deadline, interrupted.stderr.read()
         time.sleep(0.05)
-    os.killpg(parts.pid, signal.SIGINT)  # a terminal sends it to the whole group
-    assert parts.wait(LONGEST) == 130
-    assert parts.stderr.read().splitlines() == ["csc evaluate: interrupted"]
-    while alive(parts.pid):
+    os.killpg(interrupted.pid, signal.SIGINT)  # a terminal sends it to the whole group
+    assert interrupted.wait(LONGEST) == 130
+    assert interrupted.stderr.read().splitlines() == ["csc evaluate: interrupted"]
+    while alive(interrupted.pid):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    kept = {path.name for path in (tmp_path / "parts" / "out").rglob("*.npz")}
+    kept = {path.name for path in (tmp_path / "interrupted" / "out").rglob("*.npz")}
     assert kept == {"clean.enrolment.npz", "clean.test.npz"}
 
-    assert evaluation(tmp_path / "parts", voices).wait(LONGEST) == 0
-    assert contents(tmp_path / "parts" / "out") == contents(tmp_path / "whole" / "out")
+    assert evaluation(tmp_path / "interrupted", voices).wait(LONGEST) == 0
+    assert contents(tmp_path / "interrupted" / "out") == contents(tmp_path / "whole" / "out")

@@ -13,9 +13,9 @@ from fairseq.tasks.audio_finetuning import AudioFinetuningConfig, AudioFinetunin
 from omegaconf import OmegaConf
 from torch import nn
 
+from csc_fairseq.backbones.backbone import Backbone, EncodedFrames
 from csc_fairseq.errors import InputError
-from csc_fairseq.frame_encoders.protocol import EncodedFrames, FrameEncoder
-from csc_fairseq.inference.checkpoint import save_bundle
+from csc_fairseq.inference.loading import save_bundle
 from csc_fairseq.inference.speaker_encoder import SpeakerEncoder
 from csc_fairseq.models.ctc_probe import CtcProbe, CtcProbeConfig
 from csc_fairseq.modules.separative_encoder import SeparativeEncoder, SeparativeEncoderConfig
@@ -24,7 +24,7 @@ HOP = 10
 SYMBOLS = 7
 
 
-class Halves(FrameEncoder):
+class Halves(Backbone):
     """Separates the positive from the negative half of a waveform. Two layers; frames of 10 samples, without overlap."""
 
     def __init__(self, separates: bool = True) -> None:
@@ -69,7 +69,7 @@ def test_what_it_reads(batch, separates):
     """Recomputed step by step: the loud half, layers by their weights, normalised, mapped."""
     model = probe(Halves(separates)).eval()
     with torch.no_grad():
-        model.layer_weights.logits.copy_(torch.tensor([0.3, -0.5]))
+        model.head.layer_weights.logits.copy_(torch.tensor([0.3, -0.5]))
     source, _ = batch
     shares = torch.tensor([0.3, -0.5]).exp()
     shares = shares / shares.sum()
@@ -79,7 +79,7 @@ def test_what_it_reads(batch, separates):
         frames = shares[0] * lower + shares[1] * model.encoder.upper(lower)
         centred = frames - frames.mean(-1, keepdim=True)
         frames = centred / (centred.square().mean(-1, keepdim=True) + 1e-5).sqrt()
-        expected = frames @ model.projection.weight.T + model.projection.bias
+        expected = frames @ model.head.projection.weight.T + model.head.projection.bias
         torch.testing.assert_close(model(source)["encoder_out"][:, i], expected, atol=1e-5, rtol=1e-5)
 
 
@@ -161,8 +161,18 @@ def gradients(model, sample, dictionary):
     return {name for name, gradient in found.items() if gradient.abs().max() > 0}
 
 
-HEAD = {"layer_weights.logits", "projection.weight", "projection.bias"}
+HEAD = {"head.layer_weights.logits", "head.projection.weight", "head.projection.bias"}
 ENCODER = {f"encoder.{layer}.{kind}" for layer in ("lower", "upper") for kind in ("weight", "bias")}
+
+
+def test_checkpoints_name_the_head_without_prefix():
+    """As those that were written before the head was a module of its own."""
+    state = probe().state_dict()
+    assert set(state) == {name.removeprefix("head.") for name in HEAD} | ENCODER
+    other = probe()
+    torch.nn.init.ones_(other.head.projection.weight)
+    other.load_state_dict(state)
+    assert torch.equal(other.head.projection.weight, state["projection.weight"])
 
 
 def test_a_frozen_encoder_is_not_trained(sample, dictionary):

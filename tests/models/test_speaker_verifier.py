@@ -1,34 +1,26 @@
 """The verifier by itself: what is trained when, at which rate, what its options refuse, and what its checkpoint needs."""
 
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 from fairseq.tasks.fairseq_task import StatefulContainer
 
+from csc_fairseq.checkpoints.checkpoint import BACKBONE_SETTINGS, PRETRAINING_SPEAKERS, read_checkpoint
 from csc_fairseq.errors import InputError
-from csc_fairseq.frame_encoders.loading import encoder_from_settings
-from csc_fairseq.inference.checkpoint import load_model, save_bundle
-from csc_fairseq.inference.speaker_encoder import SpeakerEncoder
+from csc_fairseq.inference.loading import load_model
 from csc_fairseq.inference.verifier import load_verifier
-from csc_fairseq.models.pretrained import SETTINGS
 from csc_fairseq.models.speaker_verifier import SpeakerVerifier, SpeakerVerifierConfig
-from csc_fairseq.modules.separative_encoder import SeparativeEncoder, SeparativeEncoderConfig
 from csc_fairseq.optimizers.layerwise_adam import rate_of
-
-SIZES = SeparativeEncoderConfig(
-    waveform_channels=8, window=32, channels=8, segment_frames=8, segment_summaries=4, recurrent_channels=4,
-    attention_heads=2, shared_blocks=2, stream_channels=8, embedding_channels=6, memory_size=4, memory_heads=2,
-)  # fmt: skip
-XVECTOR = {"kind": "xvector", "sample_rate": 16000, "widths": [4, 4, 4, 4, 6]}
+from tests.making import XVECTOR, bundled, csc_checkpoint, saved, separative_network, speaker_encoder
 
 
 @pytest.fixture
-def pretrained(tmp_path):
+def pretrained(tmp_path: Path) -> str:
     """A bundle of a separative encoder with random weights; its path."""
-    torch.manual_seed(0)
-    save_bundle(SpeakerEncoder(SeparativeEncoder(SIZES), 16000, "speaker"), tmp_path / "csc.pt")
-    return str(tmp_path / "csc.pt")
+    return str(bundled(speaker_encoder(shared_blocks=2), tmp_path / "csc.pt"))
 
 
 def task(sources=2, sample_rate=16000):
@@ -72,9 +64,9 @@ def test_padding_changes_nothing(pretrained):
 
 def test_the_own_embedding_is_that_of_pre_training(pretrained):
     """With the head taken away: the query that pre-training's model gives."""
-    model = build(pretrained, pooling="own", embedding_channels=6).eval()
-    model.norm, model.projection = torch.nn.Identity(), torch.nn.Identity()
-    model.projection.weight = torch.zeros(1)
+    model = build(pretrained, pooling="own", embedding_channels=12).eval()
+    model.head.norm, model.head.projection = torch.nn.Identity(), torch.nn.Identity()
+    model.head.projection.weight = torch.zeros(1)
     source = torch.randn(3200, generator=torch.Generator().manual_seed(0))
     expected = load_model(pretrained).embed_sources(source, 16000)
     torch.testing.assert_close(model(source[None]).embeddings[0], expected, atol=1e-5, rtol=0)
@@ -116,7 +108,7 @@ def test_what_is_trained(pretrained):
 
 def test_rates_fall_from_the_head_down(pretrained):
     model = build(pretrained, encoder_rate=0.5, block_rate_decay=0.1)
-    assert {rate_of(parameter) for parameter in model.projection.parameters()} == {1.0}
+    assert {rate_of(parameter) for parameter in model.head.projection.parameters()} == {1.0}
     found = [{rate_of(parameter) for parameter in block.parameters()} for block in model.encoder.blocks()]
     assert [pytest.approx(0.5 * 0.1**depth) for depth in range(len(found))] == [rate for (rate,) in reversed(found)]
 
@@ -125,36 +117,71 @@ def test_a_checkpoint_loads_without_the_pretrained_one(pretrained, tmp_path):
     first = task()
     model = build(pretrained, first).eval()
     checkpoint = {
-        "cfg": {"model": {"_name": "speaker_verifier", "pretrained": pretrained, "embedding_channels": 5}},
+        "cfg": {
+            "model": {
+                "_name": "speaker_verifier",
+                "pretrained": pretrained,
+                "embedding_channels": 5,
+                "pooling": "attentive",
+            }
+        },
         "model": model.state_dict(),
         "task_state": first.state.state_dict,
     }
-    torch.save(checkpoint, tmp_path / "tuned.pt")
+    path = saved(checkpoint, tmp_path / "tuned.pt")
     (tmp_path / "csc.pt").unlink()
-    loaded = load_verifier(tmp_path / "tuned.pt")
+    backbone, head = load_verifier(read_checkpoint(path))
     source = torch.randn(1, 3200)
-    assert torch.equal(loaded(source).embeddings, model(source).embeddings) and not loaded.training
+    encoded = backbone(source)
+    assert torch.equal(head(encoded.layers, encoded.padding, encoded.embeddings), model(source).embeddings)
+    assert not backbone.training and not head.training
     restored = task()  # fairseq's way: the state comes first
     restored.state.merge_state_dict(checkpoint["task_state"])
     again = build(pretrained, restored)
     again.load_state_dict(checkpoint["model"])
     assert torch.equal(again.eval()(source).embeddings, model(source).embeddings)
 
-    for spoilt in ({**checkpoint, "task_state": {}}, {"model": {}}, {**checkpoint, "model": {}}):
-        torch.save(spoilt, tmp_path / "spoilt.pt")
-        with pytest.raises(InputError, match="spoilt.pt: is no complete checkpoint of speaker_verifier"):
-            load_verifier(tmp_path / "spoilt.pt")
+    for spoilt, message in (
+        ({**checkpoint, "task_state": {}}, "lacks the entry 'encoder_settings'"),
+        ({"model": {}}, "holds model, expected a checkpoint of speaker_verifier"),
+        ({**checkpoint, "model": {}}, "its setting shared_blocks is 2, but it holds 0 weights"),
+    ):
+        with pytest.raises(InputError, match=f"spoilt.pt: {message}"):
+            load_verifier(read_checkpoint(saved(spoilt, tmp_path / "spoilt.pt")))
     checkpoint["cfg"]["model"]["_name"] = "csc"
     del checkpoint["task_state"]
-    torch.save(checkpoint, tmp_path / "other.pt")
-    with pytest.raises(InputError, match="other.pt: is a checkpoint of architecture 'csc', expected 'speaker_verifier'"):
-        load_verifier(tmp_path / "other.pt")
+    expected = "other.pt: is a checkpoint of architecture 'csc', expected a checkpoint of speaker"
+    with pytest.raises(InputError, match=expected):
+        load_verifier(read_checkpoint(saved(checkpoint, tmp_path / "other.pt")))
+
+
+def test_the_pretrained_checkpoint_is_read_once(tmp_path):
+    """For its settings, weights and speakers together, and not at all once the task's state holds the settings."""
+    path = str(saved(csc_checkpoint(separative_network(), identity_level="speaker"), tmp_path / "csc.pt"))
+    reads = []
+
+    def note(event: str, arguments: tuple) -> None:
+        if event == "open" and str(arguments[0]) == path:
+            reads.append(path)
+
+    sys.addaudithook(
+        note
+    )  # hears of every way to open a file; stays to the end of the process, where nobody opens this one
+    first = task()
+    model = build(path, first)
+    assert reads == [path]
+    assert getattr(first.state, PRETRAINING_SPEAKERS) == ["a", "b"]
+    assert getattr(first.state, BACKBONE_SETTINGS) == model.encoder.settings
+    restored = task()
+    restored.state.merge_state_dict(first.state.state_dict)
+    build(path, restored)
+    assert reads == [path]
 
 
 def test_from_scratch_without_a_checkpoint():
     of = task()
     model = build(of=of, pooling="statistics")
-    assert getattr(of.state, SETTINGS) == XVECTOR and model.streams == 1
+    assert getattr(of.state, BACKBONE_SETTINGS) == XVECTOR and model.streams == 1
     assert model(torch.randn(2, 3200)).estimates is None
     assert any(name.startswith("encoder.") for name in gradients(model))
 
@@ -179,20 +206,20 @@ def test_contradictions_are_refused(pretrained, options, message):
 
 def test_encoders_that_do_not_fit_are_refused(pretrained, tmp_path):
     for name, value in (("frozen", True), ("freeze_updates", 3), ("freeze_blocks", 1)):
-        with pytest.raises(InputError, match=f"model.{name}={str(value).lower()} would keep random weights; give model.pretrained"):
+        with pytest.raises(
+            InputError, match=f"model.{name}={str(value).lower()} would keep random weights; give model.pretrained"
+        ):
             build(**{name: value})
     with pytest.raises(InputError, match="own needs an encoder with embeddings of its own, and an x-vector has none"):
         build(pooling="own")
     with pytest.raises(InputError, match="separates 2 talkers, task.sources is 3; set task.sources=2"):
         build(pretrained, task(sources=3))
-    with pytest.raises(InputError, match="was trained at 16000 Hz, task.sample_rate is 8000; set task.sample_rate=16000"):
+    with pytest.raises(
+        InputError, match="was trained at 16000 Hz, task.sample_rate is 8000; set task.sample_rate=16000"
+    ):
         build(pretrained, task(sample_rate=8000))
     with pytest.raises(InputError, match="gone.pt: no such file"):
         build(str(tmp_path / "gone.pt"))
-    torch.save({"cfg": {"model": {"_name": "transformer"}}, "model": {}}, tmp_path / "other.pt")
-    with pytest.raises(InputError, match="is a checkpoint of architecture 'transformer', expected one of csc, wav2vec2, hubert"):
-        build(str(tmp_path / "other.pt"))
-
-
-def test_settings_rebuild_what_they_describe():
-    assert encoder_from_settings(XVECTOR).settings == XVECTOR
+    other = saved({"cfg": {"model": {"_name": "transformer"}}, "model": {}}, tmp_path / "other.pt")
+    with pytest.raises(InputError, match="is a checkpoint of architecture 'transformer', expected a checkpoint of csc"):
+        build(str(other))

@@ -124,26 +124,76 @@ def test_every_parameter_learns(memory):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"memory": "label"}, "model.memory is 'label'"),
-        ({"window": 33}, "model.window is 33"),
-        ({"attention_heads": 3}, "multiple of model.attention_heads"),
-        ({"memory_drop": 1.5}, "model.memory_drop is 1.5"),
+        ({"memory": "label"}, "model.memory is 'label'; choose one of bank, conditions, none"),
+        ({"window": 33}, "model.window is 33; it must be even, since the hop is half of it"),
+        ({"window": 0}, "model.window is 0; expected a whole number from 1 to 2147483647"),
+        ({"segment_frames": 7}, "model.segment_frames is 7; it must be even"),
+        ({"channels": 9, "attention_heads": 3}, "model.channels is 9; it must be even, since positions are sines"),
+        ({"attention_heads": 3}, r"model.channels \(16\) must be a multiple of model.attention_heads \(3\)"),
+        ({"memory_heads": 5}, r"model.embedding_channels \(16\) must be a multiple of model.memory_heads \(5\)"),
+        ({"memory_drop": 1.5}, "model.memory_drop is 1.5; it is a share of updates, from 0 to 1"),
+        ({"memory_drop": float("nan")}, "model.memory_drop is nan"),
+        ({"memory_drop": float("inf")}, "model.memory_drop is inf"),
+        ({"memory_drop": "0.1"}, "model.memory_drop is '0.1'"),
+        ({"memory_drop": True}, "model.memory_drop is True"),
+        ({"sources": True}, "model.sources is True; expected a whole number"),
+        ({"channels": 16.0}, "model.channels is 16.0; expected a whole number"),
+        ({"channels": "16"}, "model.channels is '16'; expected a whole number"),
+        ({"channels": 2**31}, "model.channels is 2147483648; expected a whole number from 1 to 2147483647"),
+        *(
+            ({name: 0}, f"model.{name} is 0; expected a whole number from 1")
+            for name in (
+                "sources", "waveform_channels", "channels", "segment_frames", "segment_summaries", "recurrent_channels",
+                "attention_heads", "shared_blocks", "stream_channels", "embedding_channels", "memory_heads",
+            )
+        ),
+        *(
+            ({name: -1}, f"model.{name} is -1; expected a whole number from 0")
+            for name in ("separation_blocks", "speaker_blocks", "memory_size")
+        ),
+    ],
+)  # fmt: skip
+def test_impossible_sizes_are_refused_in_one_line(change, message):
+    with pytest.raises(InputError, match=message) as raised:
+        SeparativeEncoderConfig(**SMALL | change)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sources": 1},
+        {"window": 2, "waveform_channels": 1},
+        {"channels": 2, "attention_heads": 1},
+        {"segment_frames": 2, "segment_summaries": 1, "recurrent_channels": 1},
+        {"separation_blocks": 0, "speaker_blocks": 0},
+        {"stream_channels": 2},
+        {"embedding_channels": 1, "memory_heads": 1, "memory_size": 0},
     ],
 )
-def test_wrong_options_are_named(change, message):
-    with pytest.raises(InputError, match=message):
-        SeparativeEncoderConfig(**SMALL | change)
+def test_least_sizes_work(change):
+    """The smallest values that are not refused give a network that runs and learns."""
+    encoder = SeparativeEncoder(SeparativeEncoderConfig(**SMALL | change))
+    output = encoder(torch.randn(2, 100))
+    (output.estimates.square().sum() + output.attended.sum()).backward()
+    assert all(tensor.isfinite().all() for tensor in output)
+    assert all(parameter.grad.isfinite().all() for parameter in encoder.trunk.parameters())
 
 
 def test_table_spread_tells_even_rows_from_collapsed_ones():
-    table = SpeakerTable(4, 4, alpha=12.0, learn_alpha=False)
+    table = SpeakerTable(4, 4, alpha=12.0)
     table.weight.data = torch.eye(4) * torch.tensor([[1.0], [2.0], [3.0], [4.0]])
     assert table.spread().item() == pytest.approx(1.0)
     table.weight.data = torch.ones(4, 4)
     assert table.spread().item() == pytest.approx(0.0, abs=1e-6)
 
 
-def test_alpha_is_clamped():
-    table = SpeakerTable(2, 4, alpha=12.0, learn_alpha=True)
-    table._alpha.data.fill_(100.0)
+def test_alpha_is_kept_in_the_state_and_not_learnt():
+    """Under the name that it had when it was a parameter, so old checkpoints load."""
+    table = SpeakerTable(2, 4, alpha=12.0)
+    assert list(table.state_dict()) == ["weight", "_alpha"] and table.alpha == 12
+    assert [name for name, _ in table.named_parameters()] == ["weight"]
+    table.load_state_dict({"weight": torch.zeros(2, 4), "_alpha": torch.nn.Parameter(torch.tensor(7.5))})
+    assert table.alpha == 7.5 and not table.alpha.requires_grad
+    table.load_state_dict({"weight": torch.zeros(2, 4), "_alpha": torch.tensor(100.0)})
     assert table.alpha == 40

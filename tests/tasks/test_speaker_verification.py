@@ -8,12 +8,13 @@ import pytest
 import torch
 from fairseq.tasks import FairseqTask
 
+from csc_fairseq.checkpoints.checkpoint import PRETRAINING_SPEAKERS
+from csc_fairseq.criterions.speaker import CONDITION_NAMES
 from csc_fairseq.data.manifest import read_lines, write_lines
 from csc_fairseq.data.speaker_dataset import SpeakerDataset
 from csc_fairseq.errors import InputError
-from csc_fairseq.models.pretrained import HEARD
 from csc_fairseq.tasks.speaker_verification import SpeakerVerificationConfig, SpeakerVerificationTask
-from csc_fairseq.verification.trial_dataset import TrialDataset
+from csc_fairseq.verification.trials.trial_dataset import TrialDataset
 
 
 def build(folder, **options):
@@ -83,6 +84,7 @@ def test_validation_has_trials_of_unseen_speakers_in_two_conditions(voices):
     dataset = task.dataset("test")
     assert isinstance(dataset, TrialDataset)
     assert [(c.talkers, c.sir_db) for c in dataset.conditions] == [(0, None), (1, 0.0)]
+    assert [condition.name.split()[0] for condition in dataset.conditions] == list(CONDITION_NAMES)
     batches = list(batch_iterator(task, "test", 6).next_epoch_itr(shuffle=False))
     targets = np.concatenate([batch["targets"].numpy() for batch in batches])
     conditions = np.concatenate([batch["conditions"].numpy() for batch in batches])
@@ -124,7 +126,9 @@ def test_a_dummy_batch_after_validation_is_one_of_training(voices, monkeypatch):
         trained.append((sample, ignore_grad))
         return torch.zeros(()), 1, {}
 
-    monkeypatch.setattr(FairseqTask, "train_step", lambda self, sample, *others: step(self, sample, ignore_grad=others[-1]))
+    monkeypatch.setattr(
+        FairseqTask, "train_step", lambda self, sample, *others: step(self, sample, ignore_grad=others[-1])
+    )
     task.train_step(mixtures, None, None, None, 1)
     task.train_step(trials, None, None, None, 2, ignore_grad=True)
     assert [(sample is mixtures, ignored) for sample, ignored in trained] == [(True, False), (True, True)]
@@ -162,10 +166,10 @@ def test_fewer_than_two_speakers(voices, tmp_path):
 
 def test_speakers_of_pre_training_are_told(voices, caplog):
     task = build(voices)
-    task.state.merge_state_dict({HEARD: ["s08", "s09", "elsewhere"]})
+    task.state.merge_state_dict({PRETRAINING_SPEAKERS: ["s08", "s09", "elsewhere"]})
     with caplog.at_level("WARNING", logger="csc_fairseq.tasks.speaker_verification"):
         task.load_dataset("test")
-    assert "speaker 's08' was heard in pre-training, as 2 were" in caplog.text
+    assert "speaker 's08' was heard in pre-training, as 2 were by their labels" in caplog.text
 
 
 def test_a_corpus_with_one_utterance_of_a_speaker(voices, tmp_path):

@@ -23,7 +23,7 @@ def require_voices(name: str, waveforms: Sequence[np.ndarray], shortest: int) ->
             )
 
 
-def unit(name: str, embeddings: ArrayLike, shape: tuple[int | None, ...]) -> np.ndarray:
+def unit_rows(name: str, embeddings: ArrayLike, shape: tuple[int | None, ...]) -> np.ndarray:
     """Embeddings scaled to unit norm along the last axis, float32.
 
     Args:

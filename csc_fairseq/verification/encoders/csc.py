@@ -2,24 +2,24 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
-from pathlib import Path
 
 import numpy as np
 import torch
-from omegaconf import OmegaConf
+import yaml
 from torch import Tensor
 
-import csc_fairseq
+from csc_fairseq.checkpoints.checkpoint import Checkpoint
 from csc_fairseq.errors import InputError
-from csc_fairseq.inference.checkpoint import load_model
-from csc_fairseq.inference.separator import Analysis
+from csc_fairseq.inference.loading import speaker_encoder_of
+from csc_fairseq.inference.long_recordings import SeparatedVoices
 from csc_fairseq.inference.speaker_encoder import SpeakerEncoder
+from csc_fairseq.modules.denormals import flush_denormals
 from csc_fairseq.modules.separative_encoder import SeparativeEncoder, SeparativeEncoderConfig
-from csc_fairseq.verification.encoders.checks import require_voices, unit
-from csc_fairseq.verification.encoders.protocol import TestEmbeddings
+from csc_fairseq.package import CONFIGURATIONS
+from csc_fairseq.verification.encoders.checks import require_voices, unit_rows
+from csc_fairseq.verification.encoders.encoder import StreamEmbeddings
 
 VARIANTS = ("q", "s")
-CONFIGURATIONS = Path(csc_fairseq.__file__).parent / "config"
 
 
 class CscEncoder:
@@ -52,36 +52,36 @@ class CscEncoder:
     def enrol(self, waveforms: Sequence[np.ndarray]) -> np.ndarray:
         """The embedding of the stream with the most energy, as `SpeakerEncoder.embed` chooses it."""
         rows: list[Tensor] = [torch.empty(0)] * len(waveforms)
-        for i, analysis in self._analyse(waveforms):
-            rows[i] = self._embeddings(analysis)[analysis.estimates.square().sum(-1).argmax()]
-        return unit(self.name, torch.stack(rows).cpu(), (len(rows), self._model.embedding_size))
+        for i, voices in self._analyse(waveforms):
+            rows[i] = self._embeddings(voices)[voices.loudest]
+        return unit_rows(self.name, torch.stack(rows).cpu(), (len(rows), self._model.embedding_size))
 
-    def test(self, waveforms: Sequence[np.ndarray]) -> TestEmbeddings:
+    def test(self, waveforms: Sequence[np.ndarray]) -> StreamEmbeddings:
         """The embeddings of all streams, and the streams."""
         rows: list[Tensor] = [torch.empty(0)] * len(waveforms)
         estimates = [np.empty(0, dtype=np.float32)] * len(waveforms)
-        for i, analysis in self._analyse(waveforms):
-            rows[i] = self._embeddings(analysis)
-            estimates[i] = analysis.estimates.cpu().numpy()
+        for i, voices in self._analyse(waveforms):
+            rows[i] = self._embeddings(voices)
+            estimates[i] = voices.estimates.cpu().numpy()
         shape = (len(rows), self._model.streams, self._model.embedding_size)
-        return TestEmbeddings(unit(self.name, torch.stack(rows).cpu(), shape), estimates)
+        return StreamEmbeddings(unit_rows(self.name, torch.stack(rows).cpu(), shape), estimates)
 
-    def _analyse(self, waveforms: Sequence[np.ndarray]) -> Iterator[tuple[int, Analysis]]:
+    def _analyse(self, waveforms: Sequence[np.ndarray]) -> Iterator[tuple[int, SeparatedVoices]]:
         require_voices(self.name, waveforms, self._model.shortest)
         # Copies, since torch takes neither read-only nor reversed arrays.
         return self._model.analyse([torch.from_numpy(np.array(waveform, dtype=np.float32)) for waveform in waveforms])
 
     @torch.no_grad()
-    def _embeddings(self, analysis: Analysis) -> Tensor:
+    def _embeddings(self, voices: SeparatedVoices) -> Tensor:
         """[C, E], row c for stream c."""
         if not self._attended:
-            return analysis.queries
-        return self._model.network.attend(analysis.queries.unsqueeze(0)).squeeze(0)
+            return voices.queries
+        return self._model.network.attend(voices.queries.unsqueeze(0)).squeeze(0)
 
 
-def trained(name: str, path: str | Path, device: str, variant: str = "q") -> CscEncoder:
-    """The encoder of a checkpoint or bundle. InputError for what `load_model` and `CscEncoder` refuse."""
-    return CscEncoder(name, load_model(path, device), variant)
+def trained(name: str, checkpoint: Checkpoint, device: str, variant: str = "q") -> CscEncoder:
+    """The encoder of a checkpoint or bundle. InputError for what `speaker_encoder_of` and `CscEncoder` refuse."""
+    return CscEncoder(name, speaker_encoder_of(checkpoint).to(device), variant)
 
 
 def untrained(name: str, configuration: str, device: str, seed: int = 0) -> CscEncoder:
@@ -89,7 +89,7 @@ def untrained(name: str, configuration: str, device: str, seed: int = 0) -> CscE
 
     InputError if there is no such configuration, or it is another model's.
     """
-    torch.set_flush_denormal(True)  # silent stretches otherwise slow CPUs down severalfold
+    flush_denormals()
     config, sample_rate = _sizes(name, configuration)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -105,12 +105,13 @@ def _sizes(name: str, configuration: str) -> tuple[SeparativeEncoderConfig, int]
         raise InputError(
             f"encoder {name}: there is no configuration {configuration!r}, expected one of {', '.join(known)}"
         )
-    settings = OmegaConf.load(path)
-    if settings.model._name != "csc":
-        raise InputError(f"encoder {name}: {configuration} configures {settings.model._name!r}, expected 'csc'")
+    settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    task, model = settings["task"], settings["model"]
+    if model["_name"] != "csc":
+        raise InputError(f"encoder {name}: {configuration} configures {model['_name']!r}, expected 'csc'")
     # The number of streams is the task's, as in training; what a configuration leaves out has its default.
-    sizes = {"sources": settings.task.sources, **settings.model}
+    sizes = {"sources": task["sources"], **model}
     config = SeparativeEncoderConfig(
         **{field.name: sizes[field.name] for field in fields(SeparativeEncoderConfig) if field.name in sizes}
     )
-    return config, settings.task.sample_rate
+    return config, task["sample_rate"]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from csc_fairseq.errors import InputError
-from csc_fairseq.verification.encoders.single import SingleEncoder
+from csc_fairseq.verification.encoders.encoder import SingleEncoder
 
 PACKAGE = "resemblyzer"
 SHORTEST = 400  # samples: one window of its spectrogram, 25 ms; it pads what is shorter than 1.6 s with zeros

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.fft
 
 from csc_fairseq.modules.mel import FLOOR, SAMPLE_RATE, mel_filters
-from csc_fairseq.verification.encoders.single import SingleEncoder
+from csc_fairseq.verification.encoders.encoder import SingleEncoder
 
 WINDOW, HOP, FFT = 400, 160, 512  # 25 ms, 10 ms
 COEFFICIENTS = 24  # c_1 to c_24: c_0 is the level

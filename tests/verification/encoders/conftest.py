@@ -5,19 +5,14 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from csc_fairseq.verification.encoders.protocol import Encoder
+from csc_fairseq.verification.encoders.encoder import Encoder
+from tests.making import syllables
 
 
 @pytest.fixture(scope="session")
 def waveforms() -> list[np.ndarray]:
     """Noises whose loudness moves as speech's does, float32; two of one length, the others of their own."""
-    recordings = []
-    for seed, samples in enumerate((9000, 12345, 9000, 4321)):
-        rng = np.random.default_rng([3, seed])
-        syllables = np.arange(0, samples + 3200, 1600)
-        envelope = np.interp(np.arange(samples), syllables, rng.uniform(0.1, 1, len(syllables)))
-        recordings.append((0.1 * envelope * rng.standard_normal(samples)).astype(np.float32))
-    return recordings
+    return [syllables(samples, seed, quietest=0.1) for seed, samples in enumerate((9000, 12345, 9000, 4321))]
 
 
 @pytest.fixture

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 
 from csc_fairseq.errors import InputError
-from csc_fairseq.verification.encoders.checks import require_voices, unit
-from csc_fairseq.verification.encoders.single import SingleEncoder
+from csc_fairseq.verification.encoders.checks import require_voices, unit_rows
+from csc_fairseq.verification.encoders.encoder import SingleEncoder
 
 
 def test_unit():
-    rows = unit("x", [[3, 4], [0, -2]], (2, None))
+    rows = unit_rows("x", [[3, 4], [0, -2]], (2, None))
     np.testing.assert_array_equal(rows, np.array([[0.6, 0.8], [0, -1]], dtype=np.float32))
     assert rows.dtype == np.float32
     tiny = np.full((1, 2, 4), 1e-30, dtype=np.float32)  # squares that float32 cannot hold
-    np.testing.assert_allclose(unit("x", tiny, (1, 2, None)), 0.5)
+    np.testing.assert_allclose(unit_rows("x", tiny, (1, 2, None)), 0.5)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 0.0])
@@ -21,16 +21,16 @@ def test_embeddings_without_a_direction(value):
     rows = np.ones((3, 2, 4))
     rows[1, 1] = value
     with pytest.raises(InputError, match="encoder mine: gave NaN, .* for 1 of 3 recordings, the first is number 2"):
-        unit("mine", rows, (3, 2, None))
+        unit_rows("mine", rows, (3, 2, None))
 
 
 def test_embeddings_of_another_form():
     with pytest.raises(InputError, match=r"encoder x: gave embeddings of shape \[3, 4\], expected \[2, any\]"):
-        unit("x", np.ones((3, 4)), (2, None))
+        unit_rows("x", np.ones((3, 4)), (2, None))
     with pytest.raises(InputError, match=r"shape \[3, 4\], expected \[3, 2, any\]"):
-        unit("x", np.ones((3, 4)), (3, 2, None))
+        unit_rows("x", np.ones((3, 4)), (3, 2, None))
     with pytest.raises(InputError, match="encoder x: gave a list that is no array of numbers"):
-        unit("x", [[1.0], [1.0, 2.0]], (2, None))
+        unit_rows("x", [[1.0], [1.0, 2.0]], (2, None))
 
 
 def test_waveforms_without_a_voice():

@@ -4,38 +4,17 @@ import numpy as np
 import pytest
 import torch
 
+from csc_fairseq.checkpoints.checkpoint import read_checkpoint
 from csc_fairseq.errors import InputError
-from csc_fairseq.inference.checkpoint import save_bundle
 from csc_fairseq.inference.speaker_encoder import SpeakerEncoder
-from csc_fairseq.modules.separative_encoder import SeparativeEncoder, SeparativeEncoderConfig
+from csc_fairseq.modules.separative_encoder import SeparativeEncoderConfig
 from csc_fairseq.verification.encoders.csc import CscEncoder, trained, untrained
-
-TINY = {
-    "waveform_channels": 24,
-    "window": 64,
-    "channels": 16,
-    "segment_frames": 8,
-    "segment_summaries": 4,
-    "recurrent_channels": 8,
-    "attention_heads": 2,
-    "shared_blocks": 1,
-    "stream_channels": 16,
-    "embedding_channels": 12,
-    "memory_size": 5,
-    "memory_heads": 2,
-}
+from tests.making import bundled, speaker_encoder
 
 
-def make_model(memory="bank", filled=3):
-    """A small model with random weights, and a bank with something in it."""
-    torch.manual_seed(0)
-    network = SeparativeEncoder(SeparativeEncoderConfig(**TINY, memory=memory))
-    if network.attention is not None:
-        torch.nn.init.normal_(network.attention.output.weight)  # zeros at the start, where s is q
-    if memory == "bank":
-        network.memory.entries[:filled] = torch.nn.functional.normalize(torch.randn(filled, 12), dim=-1)
-        network.memory.filled.fill_(filled)
-    return SpeakerEncoder(network, 16000, "speaker")
+def make_model() -> SpeakerEncoder:
+    """With something in its memory bank."""
+    return speaker_encoder(filled=3)
 
 
 @pytest.mark.parametrize("variant", ["q", "s"])
@@ -70,7 +49,7 @@ def test_attended_embeddings_are_those_of_the_network(waveforms):
 
 @pytest.mark.parametrize("memory", ["bank", "conditions", "none"])
 def test_nothing_to_attend_to(memory):
-    model = make_model(memory, filled=0)
+    model = speaker_encoder(memory=memory)
     with pytest.raises(InputError, match=f"encoder csc: its memory bank is empty .model.memory={memory}."):
         CscEncoder("csc", model, "s")
     CscEncoder("csc", model, "q")
@@ -83,9 +62,9 @@ def test_another_variant():
 
 def test_checkpoint(waveforms, tmp_path):
     model = make_model()
-    save_bundle(model, tmp_path / "csc.pt")
+    checkpoint = read_checkpoint(bundled(model, tmp_path / "csc.pt"))
     for variant in ("q", "s"):
-        encoder = trained("mine", tmp_path / "csc.pt", "cpu", variant)
+        encoder = trained("mine", checkpoint, "cpu", variant)
         np.testing.assert_array_equal(encoder.enrol(waveforms), CscEncoder("csc", model, variant).enrol(waveforms))
         assert (encoder.name, encoder.sample_rate) == ("mine", 16000)
 

@@ -1,4 +1,4 @@
-"""Encoders by name."""
+"""Encoders by name, and what their checkpoints tell."""
 
 import os
 import subprocess
@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from csc_fairseq.errors import InputError
-from csc_fairseq.inference.checkpoint import save_bundle
+from csc_fairseq.inference.loading import save_bundle
 from csc_fairseq.inference.speaker_encoder import SpeakerEncoder
 from csc_fairseq.modules.separative_encoder import SeparativeEncoder, SeparativeEncoderConfig
 from csc_fairseq.verification.encoders import registry
 from csc_fairseq.verification.encoders.csc import untrained
-from csc_fairseq.verification.encoders.files import FileEncoder
-from csc_fairseq.verification.encoders.registry import EncoderSpec, make_encoder, parse_spec
+from csc_fairseq.verification.encoders.embedding_file import FileEncoder
+from csc_fairseq.verification.encoders.registry import EncoderSpec, make_encoder, parse_spec, read_source
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,9 @@ def test_others(waveforms, tmp_path):
 
 def test_wav2vec_checkpoints_are_found_by_their_architecture(tmp_path, monkeypatch):
     calls = []
-    monkeypatch.setattr(registry, "wav2vec_encoder", lambda *arguments: calls.append(arguments))
+    monkeypatch.setattr(
+        registry, "wav2vec_encoder", lambda name, checkpoint, *others: calls.append((name, checkpoint.path, *others))
+    )
     for name in ("wav2vec2", "hubert"):
         path = str(tmp_path / f"{name}.pt")
         torch.save({"cfg": {"model": {"_name": name}}, "model": {}}, path)
@@ -111,10 +113,80 @@ def test_wav2vec_checkpoints_are_found_by_their_architecture(tmp_path, monkeypat
         calls.clear()
         with pytest.raises(InputError, match="has no option 'variant', expected layer"):
             make_encoder(f"{path},variant=s", "cpu")
-    for state in ({"cfg": {"model": {"_name": "data2vec_audio"}}}, {"cfg": {"model": None}}, {"weights": {}}):
-        torch.save(state, tmp_path / "other.pt")
-        with pytest.raises(InputError, match="other.pt: is a checkpoint of architecture .*, expected csc, wav2vec2"):
-            make_encoder(str(tmp_path / "other.pt"), "cpu")
+    other, expected = (
+        str(tmp_path / "other.pt"),
+        "expected a checkpoint of csc or wav2vec2 or hubert or speaker_verifier",
+    )
+    for state, found in (
+        (
+            {"cfg": {"model": {"_name": "data2vec_audio"}}, "model": {}},
+            "is a checkpoint of architecture 'data2vec_audio'",
+        ),
+        ({"cfg": {"model": {}}, "model": {}}, "holds cfg, model"),
+        ({"weights": {}}, "holds weights"),
+    ):
+        torch.save(state, other)
+        with pytest.raises(
+            InputError, match=f"other.pt: {found}, {expected}; other models are encoders as module:function"
+        ):
+            make_encoder(other, "cpu")
+
+
+@pytest.fixture
+def save(tmp_path):
+    """save(name, **state): a checkpoint without weights; its path as text."""
+
+    def write(name: str, **state: object) -> str:
+        torch.save({"model": {}, **state}, tmp_path / name)
+        return str(tmp_path / name)
+
+    return write
+
+
+def csc(save, name: str, level: str, identities: list[str]) -> str:
+    task = {"identities": identities, "identity_level": level, "sample_rate": 16000}
+    history = [{"num_updates": 100}, {"num_updates": 250}]
+    return save(name, cfg={"model": {"_name": "csc"}}, task_state=task, optimizer_history=history)
+
+
+def test_sources_tell_their_speakers(save):
+    """As far as the file does: sessions, bundles and other people's checkpoints name none."""
+
+    def told(text: str) -> tuple[set[str], bool]:
+        source = read_source(text)
+        return source.speakers, source.hides_speakers
+
+    assert told(csc(save, "a.pt", "speaker", ["x", "y", "x"])) == ({"x", "y"}, False)
+    assert told(csc(save, "b.pt", "session", ["x/1", "y/1"])) == (set(), True)
+    bundle = save("c.pt", format="csc-bundle", version=1, identity_level="speaker")
+    task = {"identity_level": "speaker", "identities": ["x"]}
+    wav2vec = save("d.pt", cfg={"model": {"_name": "wav2vec2"}}, task_state=task)
+    assert told(bundle) == told(wav2vec) == (set(), True)
+    verifier = {"cfg": {"model": {"_name": "speaker_verifier"}}}
+    # Of a fine-tuned encoder the pre-training counts, too, whose speakers may be known or not.
+    assert told(save("e.pt", **verifier, task_state={**task, "pretraining_speakers": ["z"]})) == ({"x", "z"}, False)
+    assert told(save("f.pt", **verifier, task_state={**task, "pretraining_speakers": None})) == ({"x"}, True)
+    for text in ("mfcc", "x=untrained:csc_small"):
+        assert told(text) == (set(), False) and read_source(text).is_untrained
+    for text in ("ge2e", "e.npz", "own=m:f"):
+        assert told(text) == (set(), True) and not read_source(text).is_untrained
+
+
+def test_sources_describe_themselves(save):
+    def description(text: str) -> str:
+        return read_source(text).description
+
+    path = csc(save, "a.pt", "speaker", ["x", "y", "z"])
+    expected = f"csc, {path}, 3 identities of level speaker, 250 updates"
+    assert description(f"ours={path},variant=s") == description(path) == expected
+    wav2vec = save("w.pt", cfg={"model": {"_name": "wav2vec2"}}, optimizer_history=[{"num_updates": 7}])
+    assert description(f"{wav2vec},layer=3") == f"wav2vec2, {wav2vec}, 7 updates"
+    bundle = save("b.pt", format="csc-bundle", version=1, identity_level="session")
+    assert description(bundle) == f"csc, {bundle}, identities of level session"
+    timed = save("t.pt", cfg={"model": {"_name": "hubert"}}, extra_state={"previous_training_time": 125.0})
+    assert description(timed) == f"hubert, {timed}, 2 minutes of training"
+    for text in ("mfcc", "untrained:csc_small", "m:f", "e.npz"):
+        assert description(f"x={text}") == description(text) == text
 
 
 def test_our_own_encoder_needs_no_fairseq(bundle, tmp_path):

@@ -1,0 +1,1 @@
+"""Files of weights, read once, without fairseq and without running code."""

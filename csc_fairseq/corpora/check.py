@@ -1,0 +1,209 @@
+"""Checks a manifest, its label files and its audio. Reports every problem with file and line, not only the first."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from csc_fairseq.data.audio import load_crop, probe, require_format
+from csc_fairseq.data.augment import SILENCE_POWER
+from csc_fairseq.data.manifest import (
+    LABEL_SUFFIXES,
+    Manifest,
+    identity_labels,
+    label_path,
+    parse_entry,
+    parse_root,
+    read_lines,
+)
+from csc_fairseq.data.parallel import parallel_map
+from csc_fairseq.errors import InputError
+
+SILENCE_SECONDS = 2  # the length of a view in the smaller configurations
+SILENCE_PEAK = SILENCE_POWER**0.5
+DEEP_BLOCK_SECONDS = 60  # decoded at a time, so that a file of many hours does not fill the memory
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One fault. file: the manifest or a label file. line: counted from 1; 0 for a file that cannot be read."""
+
+    file: Path
+    line: int
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else str(self.file)
+        return f"{place}: {self.message}"
+
+
+@dataclass(frozen=True)
+class _Entry:
+    line: int
+    name: str
+    frames: int
+
+
+def check_manifest(
+    path: str | Path,
+    sample_rate: int = 16000,
+    resample: bool = False,
+    deep: bool = False,
+    jobs: int = 4,
+    progress: str | None = None,
+) -> list[Problem]:
+    """All problems of a manifest in the order of its lines, then those of its label files. [] if there are none.
+
+    In the manifest: lines of another form, repeated recordings, missing or unreadable files, sample rates other than
+    `sample_rate` (Hz; accepted with `resample`), several channels, lengths that differ from the file's header. In the label
+    files that exist (.spk, .session, .cluster): another length or empty lines; in .spk and .cluster also a single identity.
+
+    deep: also decode all audio and look for corrupt or NaN audio and for digital silence of more than two seconds. jobs:
+    threads. progress: title of the progress bar, None for no bar.
+    """
+    path = Path(path)
+    try:
+        lines = read_lines(path)
+    except InputError as error:
+        return [Problem(path, 0, _without_name(error, path))]
+    if len(lines) < 2:
+        return [Problem(path, 1, "holds no recordings; expected a root line and one line path<TAB>frames for each")]
+    problems = []
+    entries = []
+    for number, line in enumerate(lines[1:], start=2):
+        try:
+            entries.append(_Entry(number, *parse_entry(line)))
+        except InputError as error:
+            problems.append(Problem(path, number, str(error)))
+    problems += [Problem(path, line, message) for line, message in _repetitions(entries)]
+    try:
+        root = parse_root(lines[0])
+    except InputError as error:
+        # Without its folder, every recording would be reported as missing. One line is enough.
+        problems.append(Problem(path, 1, str(error)))
+    else:
+        examine = partial(_examine, root=root, sample_rate=sample_rate, resample=resample, deep=deep)
+        found = parallel_map(examine, entries, jobs, progress)
+        problems += [
+            Problem(path, entry.line, message) for entry, message in zip(entries, found, strict=True) if message
+        ]
+    problems.sort(key=lambda problem: problem.line)
+    return problems + _label_problems(path, len(lines) - 1)
+
+
+def _without_name(error: InputError, path: Path) -> str:
+    return str(error).removeprefix(f"{path}: ")
+
+
+def _repetitions(entries: Sequence[_Entry]) -> list[tuple[int, str]]:
+    first_line: dict[str, int] = {}
+    repeated = []
+    for entry in entries:
+        earlier = first_line.setdefault(os.path.normpath(entry.name), entry.line)
+        if earlier != entry.line:
+            repeated.append((entry.line, f"{entry.name} is already on line {earlier}; remove one of the two"))
+    return repeated
+
+
+def _examine(entry: _Entry, root: Path, sample_rate: int, resample: bool, deep: bool) -> str:
+    """The problem of one recording, "" for none."""
+    file = root / entry.name
+    try:
+        info = probe(file)
+        require_format(file, info, sample_rate, resample)
+        frames = info.frames_at(sample_rate)
+        if frames != entry.frames:
+            return f"{file}: has {frames} samples, the manifest says {entry.frames}; prepare the manifest again"
+        if deep:
+            start, length = _longest_silence(file, frames, sample_rate, resample)
+            if length == frames:
+                return f"{file}: is digitally silent; leave it out"
+            if length > SILENCE_SECONDS * sample_rate:
+                return (
+                    f"{file}: is digitally silent for {length / sample_rate:.1f} s from {start / sample_rate:.1f} s on; cut the "
+                    "silence out, or train with task.skip_bad=true: a view of silence cannot be scaled to a level"
+                )
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def _longest_silence(file: Path, frames: int, sample_rate: int, resample: bool) -> tuple[int, int]:
+    """Decode a whole file: start and length of its longest digitally silent part, in samples.
+
+    InputError for audio that cannot be decoded, and for NaN.
+    """
+    block = DEEP_BLOCK_SECONDS * sample_rate
+    quiet_since, start, length = 0, 0, 0
+    for first in range(0, frames, block):
+        samples = load_crop(file, first, min(block, frames - first), sample_rate, resample)
+        # Silent parts lie between neighbouring sounds. The last sound of the previous block is one of these.
+        sounds = np.concatenate([[quiet_since - 1], first + np.flatnonzero(np.abs(samples) > SILENCE_PEAK)])
+        ends = np.append(sounds[1:], first + len(samples))
+        gaps = ends - sounds - 1
+        if gaps.max() > length:
+            start, length = int(sounds[gaps.argmax()]) + 1, int(gaps.max())
+        quiet_since = int(sounds[-1]) + 1
+    return start, length
+
+
+def _label_problems(path: Path, recordings: int) -> list[Problem]:
+    problems = []
+    for suffix in LABEL_SUFFIXES.values():
+        file = path.with_suffix(f".{suffix}")
+        if not file.is_file():
+            continue
+        try:
+            labels = [line.strip() for line in read_lines(file)]
+        except InputError as error:
+            problems.append(Problem(file, 0, _without_name(error, file)))
+            continue
+        if len(labels) != recordings:
+            message = f"has {len(labels)} lines, but {path} has {recordings} recordings; expected one label for each"
+            problems.append(Problem(file, min(len(labels), recordings) + 1, message))
+        for number, label in enumerate(labels, start=1):
+            if not label:
+                problems.append(Problem(file, number, "is empty, expected a label"))
+        # A corpus without folders has a single session. That matters only if training uses sessions.
+        if suffix != LABEL_SUFFIXES["session"] and len(set(labels)) == 1:
+            message = f"has the single identity {labels[0]!r}; expected at least two, to mix and to distinguish"
+            problems.append(Problem(file, 1, message))
+    return problems
+
+
+def compare_manifests(manifests: Sequence[Manifest]) -> list[str]:
+    """Notes on what two manifests share: recordings, and speakers except between train and valid.
+
+    Training and validation of pre-training share their speakers by design (unseen recordings of known identities). For this
+    pair, the note is about speakers of valid that are missing in train. Speakers come from .spk files; without these files,
+    only recordings are compared.
+    """
+    files = [{os.path.normpath(manifest.file(i)) for i in range(len(manifest))} for manifest in manifests]
+    speakers = [
+        set(identity_labels(manifest, "speaker")) if label_path(manifest, "spk").is_file() else set()
+        for manifest in manifests
+    ]
+    notes = []
+    for a, b in combinations(range(len(manifests)), 2):
+        names = f"{manifests[a].path} and {manifests[b].path}"
+        if same := files[a] & files[b]:
+            notes.append(f"{names} share {_some(same, 'recording')}")
+        stems = {manifests[a].path.stem: a, manifests[b].path.stem: b}
+        if stems.keys() == {"train", "valid"}:
+            train, valid = stems["train"], stems["valid"]
+            unknown = speakers[valid] - speakers[train]
+            if speakers[train] and unknown:
+                known = manifests[train].path
+                notes.append(f"{manifests[valid].path} has {_some(unknown, 'speaker')} unknown to {known}")
+        elif same := speakers[a] & speakers[b]:
+            notes.append(f"{names} share {_some(same, 'speaker')}")
+    return notes
+
+
+def _some(items: set[str], what: str) -> str:
+    listed = ", ".join(sorted(items)[:3]) + (", …" if len(items) > 3 else "")
+    return f"{len(items)} {what}{'s' if len(items) > 1 else ''} ({listed})"

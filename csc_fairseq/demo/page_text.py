@@ -1,0 +1,46 @@
+"""The text of the demo's page."""
+
+from csc_fairseq.demo.corpus import CorpusOptions
+from csc_fairseq.demo.training import UPDATE, History
+
+RESULTS_NOTE = (
+    "EER: equal error rate, 50 % by chance, smaller is better. Trials are all pairs of recordings of the "
+    "held-out voices. The enrolment is clean. The test recording is clean or mixed over its whole "
+    "length with one talker who is neither of the two. The score is the cosine with the most "
+    "similar stream. Intervals come from resampled speakers. Synthetic voices are much easier to "
+    "distinguish than people: these figures show that the programs work, and say nothing about "
+    "real speech."
+)
+ORIGINS = (
+    (
+        "From the paper's abstract",
+        (
+            "A shared separative trunk with one head that separates and one head that embeds, trained together.",
+            "Cross-attention conditions the embedding (bottom-up query) on a memory of other conditions.",
+            "The contrastive separative loss against global speaker vectors: probabilistic, a lower bound on mutual "
+            "information, without negative sampling.",
+        ),
+    ),
+    (
+        "Our choices",
+        (
+            "The global speaker vectors are a learnt table with one row per identity; the loss "
+            "sums over all rows exactly.",
+            "GALR blocks (recurrent within segments, attentive across them), utterance-level "
+            "permutation-invariant SI-SNR, and the same permutation for the embeddings.",
+            "The memory holds earlier mixtures of all identities, never chosen by label. "
+            "Embeddings are the queries, which do not depend on the memory.",
+            "The synthetic voices, the size of the network, every training setting, and the trials.",
+        ),
+    ),
+)
+
+
+def summary(options: CorpusOptions, history: History, held_out: int) -> str:
+    """What the demo did, in two sentences. held_out: number of test voices."""
+    return (
+        f"{options.voices} voices of espeak-ng, {options.utterances} utterances each of "
+        f"{options.seconds[0]:g} to {options.seconds[1]:g} seconds; {held_out} voices were held out. "
+        f"A small CSC model learnt from mixtures of the others for {history.last(UPDATE):.0f} updates "
+        f"in {history.last('wall') / 60:.1f} minutes, with speaker labels as identities."
+    )

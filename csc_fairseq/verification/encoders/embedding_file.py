@@ -1,0 +1,78 @@
+"""Embeddings that were made elsewhere. They exist for the recordings of a manifest alone, so for clean trials alone."""
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from csc_fairseq.errors import InputError
+from csc_fairseq.verification.encoders.checks import unit_rows
+from csc_fairseq.verification.encoders.encoder import StreamEmbeddings
+
+SAMPLE_RATE = 16000
+
+
+class FileEncoder:
+    """Looks recordings up by name in an .npz file with `names` [N] and `embeddings` [N, E], as `csc embed` writes it.
+
+    It cannot embed waveforms: `enrol` and `test` are there to say so.
+
+    Args:
+        name: see `Encoder`.
+        path: the file.
+
+    Raises:
+        InputError: no such file, not an .npz of this kind, a name that stands in it twice, faulty embeddings.
+    """
+
+    def __init__(self, name: str, path: str | Path) -> None:
+        names, embeddings = _read(path)
+        self.name = name
+        self.sample_rate = SAMPLE_RATE  # recordings may have any; the evaluation asks every encoder
+        self._path = path
+        self._embeddings = unit_rows(name, embeddings, (len(names), None))
+        self._rows = {recording: row for row, recording in enumerate(names)}
+        if len(self._rows) < len(names):
+            twice = next(recording for row, recording in enumerate(names) if self._rows[recording] != row)
+            raise InputError(f"{path}: {twice} stands in it twice; expected every recording once")
+
+    def recordings(self, names: Sequence[str]) -> np.ndarray:
+        """Embeddings of a manifest's recordings by their names, float32 [n, E], unit norm.
+
+        A name may stand in the file with or without its extension. InputError, naming the first that is missing.
+        """
+        return self._embeddings[[self._row(name) for name in names]]
+
+    def enrol(self, waveforms: Sequence[np.ndarray]) -> np.ndarray:
+        """Raises InputError."""
+        raise self._refusal()
+
+    def test(self, waveforms: Sequence[np.ndarray]) -> StreamEmbeddings:
+        """Raises InputError."""
+        raise self._refusal()
+
+    def _row(self, name: str) -> int:
+        for candidate in (name, str(PurePosixPath(name).with_suffix(""))):
+            if candidate in self._rows:
+                return self._rows[candidate]
+        raise InputError(
+            f"{self._path}: has no embedding of {name}; names are those of the manifest, paths below its root"
+        )
+
+    def _refusal(self) -> InputError:
+        return InputError(
+            f"encoder {self.name}: {self._path} holds embeddings of recordings and cannot embed mixtures; evaluate it on "
+            "clean trials alone, or name the encoder as module:function"
+        )
+
+
+def _read(path: str | Path) -> tuple[list[str], np.ndarray]:
+    form = "expected names (N) and embeddings (N, E), as `csc embed` writes them"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return [str(name) for name in file["names"]], file["embeddings"]
+    except KeyError as error:
+        raise InputError(f"{path}: {error.args[0]}; {form}") from error
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: cannot be read ({error}); {form}") from error

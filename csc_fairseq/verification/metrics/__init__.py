@@ -1,0 +1,1 @@
+"""Numbers in, numbers out: error rates, intervals, calibration, score normalisation, separation quality."""

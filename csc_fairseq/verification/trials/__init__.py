@@ -1,0 +1,1 @@
+"""Trials: which voices are compared, who interferes, and what is heard."""

@@ -119,7 +119,11 @@ class _Sequence:
 
     def entries(self) -> Any:
         """What the fourth pickle says."""
-        if tuple(read_pickle(self.file, self._storage) for _ in OLD_BEGINNING) != OLD_BEGINNING:
+        try:
+            beginning = tuple(read_pickle(self.file, self._storage) for _ in OLD_BEGINNING)
+        except ForeignError:  # of any file that is no checkpoint
+            beginning = ()
+        if beginning != OLD_BEGINNING:
             raise ValueError("it does not begin as PyTorch's files do")
         _require_byte_order(read_pickle(self.file, self._storage)["little_endian"])
         entries = read_pickle(self.file, self._storage)

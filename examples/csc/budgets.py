@@ -8,7 +8,7 @@ given or less.
 
 import sys
 
-from csc_fairseq.checkpoints.checkpoint import read_state
+from csc_fairseq.checkpoints.checkpoint import read_checkpoint
 
 UNKNOWN = "–"
 
@@ -39,7 +39,7 @@ def main() -> None:
     print("| training | updates | audio, h | wall time, min |\n| --- | --- | --- | --- |")
     for argument in sys.argv[1:]:
         name, _, path = argument.partition("=")
-        print(row(name, read_state(path)))
+        print(row(name, read_checkpoint(path).entries))
 
 
 if __name__ == "__main__":

@@ -167,8 +167,8 @@ finish
 
 # --- evaluation ------------------------------------------------------------------------------------------------------------------
 # wav2vec 2.0 without a head: the layer that does best on development speakers, over clean and interfered trials.
-layers=$("$python" -c 'import sys; from csc_fairseq.inference.fairseq_files import model_options, read_state
-print(model_options(read_state(sys.argv[1]))["encoder_layers"])' "$w2v")
+layers=$("$python" -c 'import sys; from csc_fairseq.checkpoints.checkpoint import read_checkpoint
+print(read_checkpoint(sys.argv[1]).options.whole("encoder_layers"))' "$w2v")
 choices=()
 for layer in $(seq "$layers"); do choices+=(--encoder "$layer=$w2v,layer=$layer"); done
 printf '%s\n' '- {name: clean}' '- {name: talker 0 dB, talkers: 1, sir_db: 0}' > "$out/dev_conditions.yaml"

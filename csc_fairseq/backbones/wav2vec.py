@@ -12,7 +12,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from csc_fairseq.backbones.backbone import Backbone, EncodedFrames
@@ -178,9 +177,7 @@ class Wav2VecBackbone(Backbone):
 
 def standardised(source: Tensor, padding_mask: Tensor | None) -> Tensor:
     """(B, T) waveforms, each scaled to zero mean and unit variance of its valid samples, as fairseq scales recordings."""
-    if padding_mask is None:
-        return F.layer_norm(source, source.shape[1:])
-    valid = ~padding_mask
+    valid = torch.ones_like(source, dtype=torch.bool) if padding_mask is None else ~padding_mask
     count = valid.sum(1, keepdim=True).clamp_min(1)
     samples = source.float()
     centred = samples - (samples * valid).sum(1, keepdim=True) / count

@@ -19,5 +19,6 @@ class InputError(*_BASES):  # type: ignore[misc]  # the bases depend on the prog
 
     def __init__(self, message: str) -> None:
         # PyTorch rebuilds an exception of a data worker from the text of its traceback, whose last line holds the message.
-        last = message.rstrip().rpartition("\n")[2]
-        super().__init__(last.partition(f"{type(self).__name__}: ")[2] or last)
+        # A message of one line is our own: it is kept as it is, whatever it quotes from a file.
+        *earlier, last = message.rstrip().split("\n")
+        super().__init__((last.partition(f"{type(self).__name__}: ")[2] if earlier else "") or last)

@@ -74,3 +74,12 @@ def test_require_training(monkeypatch):
     monkeypatch.setitem(sys.modules, "fairseq", None)
     with pytest.raises(InputError, match=r"^mixing needs fairseq, .*: run pip install 'csc-fairseq\[train\]'$"):
         require_training("mixing")
+
+
+def test_a_quoted_name_of_the_exception_cuts_nothing_off():
+    """A file may hold that text; only the traceback of a data worker, of several lines, is taken apart."""
+    from csc_fairseq.errors import InputError
+
+    message = "a.pt: its entry kind is 'InputError: x', expected csc"
+    assert str(InputError(message)) == message
+    assert str(InputError(f"Traceback:\n  File …\ncsc_fairseq.errors.InputError: {message}")) == message

@@ -38,7 +38,9 @@ class ForkServer:
             ]
             assert self._process.stdin is not None and self._process.stdout is not None
             print(json.dumps(orders), file=self._process.stdin, flush=True)
-            statuses = json.loads(self._process.stdout.readline())
+            answer = self._process.stdout.readline()
+            assert answer, f"the process to fork from ended with status {self._process.wait()}"
+            statuses = json.loads(answer)
             return [
                 subprocess.CompletedProcess(words, status, Path(stdout).read_text(), Path(stderr).read_text())
                 for words, status, (stdout, stderr) in zip(programs, statuses, outputs, strict=True)

@@ -13,7 +13,7 @@ from csc_fairseq.errors import InputError
 from csc_fairseq.package import require_training
 
 REPOSITORY = Path(__file__).parents[1]
-# Hydra is imported behind the condition, so that a data worker, which imports this file anew, comes without it.
+# Hydra is imported behind the condition, so that a data worker, which imports this file again, comes without it.
 APPLICATION = """
 if __name__ == "__main__":
     import hydra

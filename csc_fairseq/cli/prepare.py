@@ -95,7 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "transcripts",
         help="what is said in the recordings of manifests, as letters for CTC training: X.ltr beside X.tsv",
         description=f"Writes X.ltr beside each X.tsv, and {DICTIONARY} beside train.tsv. Texts are put in upper case; letters "
-        "and apostrophes are kept, anything else parts words, digits are refused.",
+        "and apostrophes are kept, anything else separates words, digits are refused.",
         epilog=f"example: {EXAMPLE_TRANSCRIPTS}",
     )
     transcripts.add_argument("manifests", nargs="+", type=Path, metavar="X.tsv", help="manifests, train.tsv among them")

@@ -93,7 +93,7 @@ else
       csc prepare audio "$data/noise" --list "$data/noise.tsv" --split test --out "$manifests/test_noise.tsv"
     fi
     if [ -d "$data/rir" ]; then
-      # The last quarter of the responses, in the order of their names, is for the test; of one room, if there is but one.
+      # The last quarter of the responses, in the order of their names, is for the test; from one room, if there is only one.
       (cd "$data/rir" && find . -name '*.flac' -o -name '*.wav') | sed 's|.*/||; s|\.[^.]*$||' | LC_ALL=C sort > "$out/responses.txt"
       awk -v count="$(wc -l < "$out/responses.txt")" \
         'BEGIN { print "name\tsplit" } { print $0 "\t" (NR > count * 3 / 4 ? "test" : "train") }' "$out/responses.txt" > "$out/responses.tsv"

@@ -192,7 +192,7 @@ def test_faulty_lists(place, capsys, line, message):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--encoder", "mfccc"], "encoder 'mfccc': is none; expected mfcc, ge2e, untrained:CONFIG"),
+        (["--encoder", "mfccc"], "encoder 'mfccc': is not an encoder; expected mfcc, ge2e, untrained:CONFIG"),
         (["--encoder", "gone.pt"], "gone.pt: no such file"),
         (["--encoder", "mfcc"], "--encoder: two are called 'mfcc'; name them apart, --encoder NAME=mfcc"),
         (["--encoder", "a b=mfcc", "--encoder", "a_b=mfcc"], "--encoder: two are called 'a b'"),

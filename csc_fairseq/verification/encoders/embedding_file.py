@@ -23,7 +23,7 @@ class FileEncoder:
         path: the file.
 
     Raises:
-        InputError: no such file, not an .npz of this kind, a name that stands in it twice, faulty embeddings.
+        InputError: no such file, not an .npz of this kind, a name that it has twice, faulty embeddings.
     """
 
     def __init__(self, name: str, path: str | Path) -> None:
@@ -35,7 +35,7 @@ class FileEncoder:
         self._rows = {recording: row for row, recording in enumerate(names)}
         if len(self._rows) < len(names):
             twice = next(recording for row, recording in enumerate(names) if self._rows[recording] != row)
-            raise InputError(f"{path}: {twice} stands in it twice; expected every recording once")
+            raise InputError(f"{path}: has {twice} twice; expected every recording once")
 
     def recordings(self, names: Sequence[str]) -> np.ndarray:
         """Embeddings of a manifest's recordings by their names, float32 [n, E], unit norm.

@@ -42,7 +42,7 @@ class EncoderSpec:
     options: dict[str, str]
 
     def allow(self, *names: str) -> None:
-        """InputError for an option that is none of `names`."""
+        """InputError for an option that is not in `names`."""
         for option in self.options:
             if option not in names:
                 raise InputError(
@@ -51,7 +51,7 @@ class EncoderSpec:
                 )
 
     def number(self, option: str) -> int | None:
-        """The value of an option as a number, None where it is not given. InputError if it is none, or negative."""
+        """The value of an option as a number, None where it is not given. InputError if it is not a number, or negative."""
         value = self.options.get(option)
         if value is not None and not value.isdecimal():
             raise InputError(f"encoder {self.name}: {option} is {value!r}, expected a whole number")
@@ -59,13 +59,13 @@ class EncoderSpec:
 
 
 def parse_spec(text: str) -> EncoderSpec:
-    """Takes the text apart. InputError if nothing is named, or an option stands in it twice."""
+    """Takes the text apart. InputError if nothing is named, or an option is given twice."""
     target, *rest = text.split(",")
     options: dict[str, str] = {}
     while rest and re.fullmatch(r"\w+=[^/=]*", rest[-1]):
         option, _, value = rest.pop().partition("=")
         if option in options:
-            raise InputError(f"encoder {text}: {option} stands in it twice; give it once")
+            raise InputError(f"encoder {text}: {option} is given twice; give it once")
         options[option] = value
     target = ",".join([target, *rest])  # a comma may belong to a path
     label, separator, named = target.partition("=")
@@ -112,7 +112,7 @@ class EncoderSource:
         if re.fullmatch(r"\w+(\.\w+)*:\w+", target):
             spec.allow("rate")
             return user_encoder(name, target, spec.number("rate"))
-        raise InputError(f"encoder {target!r}: is none; expected {FORMS}")
+        raise InputError(f"encoder {target!r}: is not an encoder; expected {FORMS}")
 
     @property
     def is_untrained(self) -> bool:

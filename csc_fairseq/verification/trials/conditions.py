@@ -200,7 +200,7 @@ def _condition(entry: Any) -> Condition:
 
 def _require_another(condition: Condition, other: Condition, line: int) -> None:
     if condition.name == other.name:
-        raise InputError(f"condition {condition.name!r} stands on line {line} already; rename one")
+        raise InputError(f"condition {condition.name!r} is on line {line} already; rename one")
     own, theirs = ([getattr(one, field.name) for field in fields(one)[1:]] for one in (condition, other))
     if own == theirs:
         raise InputError(

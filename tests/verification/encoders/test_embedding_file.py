@@ -32,7 +32,7 @@ def test_recordings_by_name(save):
 
 
 def test_files_of_another_form(save, tmp_path):
-    with pytest.raises(InputError, match=r"e.npz: a stands in it twice"):
+    with pytest.raises(InputError, match=r"e.npz: has a twice"):
         FileEncoder("x", save(names=np.array(["b", "a", "a"]), embeddings=np.ones((3, 2))))
     with pytest.raises(InputError, match=r"encoder x: gave embeddings of shape \[2, 2\], expected \[3, any\]"):
         FileEncoder("x", save(names=np.array(["b", "a", "c"]), embeddings=np.ones((2, 2))))

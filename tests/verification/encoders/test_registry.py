@@ -55,10 +55,10 @@ def test_specs_that_name_nothing(bundle):
     for text in ("", "=mfcc", "x=", ",layer=3"):
         with pytest.raises(InputError, match="names none; expected .LABEL=.ENCODER"):
             parse_spec(text)
-    with pytest.raises(InputError, match="layer stands in it twice"):
+    with pytest.raises(InputError, match="layer is given twice"):
         parse_spec("a.pt,layer=1,layer=2")
     for text in ("mfccs", "some text", "a:b:c", "module:"):
-        with pytest.raises(InputError, match=f"encoder '{text}': is none; expected mfcc, ge2e, untrained:CONFIG"):
+        with pytest.raises(InputError, match=f"encoder '{text}': is not an encoder; expected mfcc, ge2e, untrained:CONFIG"):
             make_encoder(text, "cpu")
     with pytest.raises(InputError, match="absent.pt: no such file"):
         make_encoder("absent.pt", "cpu")

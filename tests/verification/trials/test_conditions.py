@@ -91,7 +91,7 @@ def test_what_counts_as_degraded():
         ("- {name: x, rir: true, overlap: 0.5}", "'x': has overlap 0.5 but no talkers"),
         ("- {name: x, mixed_enrolment: true}", "'x': has mixed_enrolment but nothing to mix"),
         ("- {name: clean, rir: true}", "'clean': is not clean; rename it"),
-        ("- {name: first, rir: true}", "'first' stands on line 1 already"),
+        ("- {name: first, rir: true}", "'first' is on line 1 already"),
         ("- {name: x, talkers: 1, sir_db: 5.0}", "'x' is that of line 1 .'first'. under another name"),
         ("- {name: x, name: y}", "is not YAML .found duplicate key name."),
         ("- {name: x, [1]: y}", "is not YAML .found unhashable key"),
@@ -101,7 +101,7 @@ def test_what_counts_as_degraded():
 )
 def test_faults_are_told_with_their_line(tmp_path, line, message):
     path = tmp_path / "c.yaml"
-    # A comment and a condition of two lines before it: the fault stands on line 5 of the file, or ends below it.
+    # A comment and a condition of two lines before it: the fault is on line 5 of the file, or ends below it.
     path.write_text(f"- name: first\n  talkers: 1\n  sir_db: 5\n# then\n{line}\n")
     with pytest.raises(InputError, match=rf"^{path}:[56]: .*{message}") as caught:
         read_conditions(path)

@@ -1,14 +1,31 @@
 """Fixtures for all tests: recorded speech where it is at hand, synthetic voices, and folders that parallel workers share."""
 
 import fcntl
+import gc
+import multiprocessing
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.making import write_voices
+
+
+@pytest.fixture(autouse=True)
+def no_data_workers_left() -> Iterator[None]:
+    """Ends the data workers that fairseq's iterators keep. The garbage collector would wait 5 s for each, in some later test.
+
+    It ends the threads that could tell them to stop before it asks PyTorch to stop them.
+    """
+    yield
+    if multiprocessing.active_children():
+        from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
+
+        for one in gc.get_objects():
+            if type(one) is _MultiProcessingDataLoaderIter:
+                one._shutdown_workers()
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """`csc embed`: recordings to embeddings, in one file."""
 
 import argparse
-from collections.abc import Iterator
 from pathlib import Path
 
 from csc_fairseq.cli.model_options import add_model_arguments, add_resample_argument, load_model
@@ -12,7 +11,6 @@ EXAMPLE = """\
 csc embed a.wav b.flac --model checkpoint_best.pt --out embeddings.npz
 csc embed test.tsv --model checkpoint_best.pt --out embeddings.npz
 python -c "import numpy; f = numpy.load('embeddings.npz'); print(f['names'], f['embeddings'].shape)\""""
-SECONDS_AT_ONCE = 256  # of audio decoded together
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,21 +27,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Writes an .npz with `names` [N] (as given, or as in the manifest) and `embeddings`, in the order of the input."""
     import numpy as np
-    from tqdm import tqdm
+
+    from csc_fairseq.inference.many_recordings import embed_files
 
     out = Path(arguments.out)
     if out.suffix != ".npz":
         raise InputError(f"{out}: expected a name that ends in .npz")
     names, files = _recordings(arguments.inputs)
     model = load_model(arguments)
-    embed = model.embed_sources if arguments.sources else model.embed
-    rows: dict[int, np.ndarray] = {}
-    with tqdm(total=len(files), desc="embed", unit="file", leave=False, disable=None) as bar:
-        for portion in _portions(files):
-            embedded = embed([files[i] for i in portion], resample=arguments.resample)
-            rows.update(zip(portion, embedded, strict=True))
-            bar.update(len(portion))
-    embeddings = np.stack([rows[i] for i in range(len(files))])
+    embeddings = embed_files(model, files, arguments.sources, arguments.resample)
     out.parent.mkdir(parents=True, exist_ok=True)
     np.savez(out, names=np.array(names), embeddings=embeddings, identity_level=np.array(model.identity_level))
     print(f"{out}: {len(names)} recordings, embeddings {embeddings.shape}")
@@ -65,19 +57,3 @@ def _recordings(inputs: list[str]) -> tuple[list[str], list[Path]]:
             names.append(given)
             files.append(Path(given))
     return names, files
-
-
-def _portions(files: list[Path]) -> Iterator[list[int]]:
-    """Positions of recordings of like length, so that little is padded, in portions of bounded duration."""
-    from csc_fairseq.data.audio import probe
-    from csc_fairseq.data.parallel import parallel_map
-
-    headers = list(parallel_map(probe, files, jobs=8, progress="headers"))
-    seconds = [header.frames / header.sample_rate for header in headers]
-    portion: list[int] = []
-    for i in sorted(range(len(files)), key=lambda i: seconds[i]):
-        if portion and sum(seconds[j] for j in portion) + seconds[i] > SECONDS_AT_ONCE:
-            yield portion
-            portion = []
-        portion.append(i)
-    yield portion

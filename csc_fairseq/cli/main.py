@@ -20,6 +20,7 @@ VERBS = {
     "check": "csc_fairseq.cli.check",
     "mix": "csc_fairseq.cli.mix",
     "embed": "csc_fairseq.cli.embed",
+    "cluster": "csc_fairseq.cli.cluster",
     "score": "csc_fairseq.cli.score",
     "separate": "csc_fairseq.cli.separate",
     "evaluate": "csc_fairseq.cli.evaluate",

@@ -9,6 +9,7 @@ from csc_fairseq.corpora.preparation import (
     KEPT_FOR_TRAINING,
     Recording,
     choose_held_out,
+    choose_held_out_recordings,
     find_recordings,
     folder_label,
     measure,
@@ -31,6 +32,7 @@ from csc_fairseq.errors import InputError
 
 SUMMARY = "write manifests for a corpus of speech, or for noise and room impulse responses; transcripts"
 EXAMPLE = "csc prepare folders /data/LibriSpeech --speaker-level 2 --session-level 3 --out manifests"
+UTTERANCE_SHARE = 0.03
 EXAMPLE_AUDIO = "csc prepare audio /data/musan/noise --out manifests/noise.tsv"
 EXAMPLE_TRANSCRIPTS = "csc prepare transcripts manifests/train.tsv manifests/valid.tsv manifests/test.tsv"
 
@@ -71,15 +73,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"move N recordings of each training speaker with at least N+{KEPT_FOR_TRAINING} to split valid",
     )
     held_out.add_argument(
-        "--valid-share", type=float, metavar="P", help="move this share of each training speaker's recordings to valid"
+        "--valid-share",
+        type=float,
+        metavar="P",
+        help="move this share of each training speaker's recordings to valid, or with "
+        "--valid-for utterance, of all recordings",
     )
-    folders.add_argument("--seed", type=int, default=1, help="for the choice of these (default: %(default)s)")
+    _add_valid_for(folders)
     folders.add_argument(
         "--min-seconds", type=float, default=0.0, metavar="S", help="leave out shorter recordings (default: keep all)"
     )
 
     audio = kinds.add_parser(
-        "audio", help="recordings without labels: noise, impulse responses", epilog=f"example: {EXAMPLE_AUDIO}"
+        "audio", help="recordings without labels: speech, noise, impulse responses", epilog=f"example: {EXAMPLE_AUDIO}"
     )
     _add_common(audio)
     audio.add_argument("--out", type=Path, required=True, metavar="FILE.tsv", help="the manifest to write")
@@ -90,6 +96,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="take only what this tab-separated table names in its columns name and perhaps corpus (the folder above)",
     )
     audio.add_argument("--split", help="only rows whose column split has this value")
+    audio.add_argument(
+        "--valid-share",
+        type=float,
+        metavar="P",
+        help="with --valid-for utterance: move this share of the recordings to valid.tsv beside FILE.tsv (default: "
+        f"{UTTERANCE_SHARE})",
+    )
+    audio.add_argument(
+        "--min-seconds", type=float, default=0.0, metavar="S", help="leave out shorter recordings (default: keep all)"
+    )
+    _add_valid_for(audio)
 
     transcripts = kinds.add_parser(
         "transcripts",
@@ -105,6 +122,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="parallel: X.txt beside X.tsv, line for line; librispeech: *.trans.txt in the recordings' folders (default: "
         "parallel where X.txt exists, else librispeech)",
     )
+
+
+def _add_valid_for(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--valid-for",
+        choices=("speaker", "utterance"),
+        help="for which task.identity validation is: speaker holds out recordings of training speakers (default), utterance holds "
+        f"out recordings whoever speaks (by default a share of {UTTERANCE_SHARE})",
+    )
+    parser.add_argument("--seed", type=int, default=1, help="for the choice of these (default: %(default)s)")
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -141,14 +168,38 @@ def _measured(args: argparse.Namespace, names: Sequence[str]) -> list[int]:
 def _run_audio(args: argparse.Namespace) -> int:
     if args.split is not None and args.list is None:
         raise InputError("--split names rows of a table; give the table with --list")
+    if args.valid_for != "utterance" and (args.valid_share is not None or args.valid_for is not None):
+        raise InputError(
+            "`csc prepare audio` knows no speakers; hold out with --valid-for utterance, or hold out nothing"
+        )
+    if args.valid_for == "utterance" and args.out.name == "valid.tsv":
+        raise InputError(f"{args.out}: is where the held-out recordings go; name the manifest train.tsv")
+    _check_hold_out(args)
     names = find_recordings(args.root, args.ext.split(","))
     found = len(names)
     if args.list is not None:
         names = select_recordings(args.root, names, read_recording_list(args.list, args.split), args.list)
     lengths = _measured(args, names)
-    write_manifest(args.out, args.root, zip(names, lengths, strict=True))
-    minutes = sum(lengths) / args.sample_rate / 60
-    print(f"{args.out}: {len(names)} recordings, {minutes:.1f} min")
+    entries = [
+        (name, frames)
+        for name, frames in zip(names, lengths, strict=True)
+        if frames >= args.min_seconds * args.sample_rate
+    ]
+    if not entries:
+        raise InputError(f"{args.root}: no recording is left; lower --min-seconds")
+    parts = {args.out: entries}
+    if args.valid_for == "utterance":
+        held_out = _hold_out_recordings([name for name, _ in entries], args)
+        parts = {
+            path: [entry for entry, held in zip(entries, held_out, strict=True) if held == valid]
+            for path, valid in ((args.out, False), (args.out.with_name("valid.tsv"), True))
+        }
+    for path, part in parts.items():
+        write_manifest(path, args.root, part)
+        minutes = sum(frames for _, frames in part) / args.sample_rate / 60
+        print(f"{path}: {len(part)} recordings, {minutes:.1f} min")
+    if len(entries) < len(names):
+        print(f"left out, shorter than {args.min_seconds:g} s: {len(names) - len(entries)} recordings")
     if args.list is not None:
         print(f"left out, not in {args.list}: {found - len(names)} recordings")
     return 0
@@ -196,7 +247,7 @@ def _run_folders(args: argparse.Namespace) -> int:
     ]
     kept = [recording for recording in recordings if recording.frames >= args.min_seconds * args.sample_rate]
     splits = _group(kept, split_of)
-    if args.valid_per_speaker is not None or args.valid_share is not None:
+    if args.valid_per_speaker is not None or args.valid_share is not None or args.valid_for is not None:
         splits = _hold_out(splits, args)
     for split in sorted(set(split_of.values())):
         if not splits.get(split):
@@ -212,10 +263,22 @@ def _run_folders(args: argparse.Namespace) -> int:
 
 
 def _check_hold_out(args: argparse.Namespace) -> None:
-    if args.valid_per_speaker is not None and args.valid_per_speaker < 1:
-        raise InputError(f"--valid-per-speaker {args.valid_per_speaker}: expected at least 1")
+    per_speaker = getattr(args, "valid_per_speaker", None)  # `audio` has no speakers
+    if per_speaker is not None and per_speaker < 1:
+        raise InputError(f"--valid-per-speaker {per_speaker}: expected at least 1")
+    if per_speaker is not None and args.valid_for == "utterance":
+        raise InputError(
+            "--valid-per-speaker asks for speakers, --valid-for utterance does not; give --valid-share instead"
+        )
+    if args.valid_for == "speaker" and per_speaker is None and args.valid_share is None:
+        raise InputError("--valid-for speaker: how many? add --valid-per-speaker N or --valid-share P")
     if args.valid_share is not None and not 0 < args.valid_share < 1:
         raise InputError(f"--valid-share {args.valid_share}: expected a share between 0 and 1, such as 0.05")
+
+
+def _hold_out_recordings(names: Sequence[str], args: argparse.Namespace) -> list[bool]:
+    share = UTTERANCE_SHARE if args.valid_share is None else args.valid_share
+    return choose_held_out_recordings(names, share, args.seed)
 
 
 def _group(recordings: Sequence[Recording], split_of: dict[str, str]) -> dict[str, list[Recording]]:
@@ -233,7 +296,10 @@ def _hold_out(splits: dict[str, list[Recording]], args: argparse.Namespace) -> d
             "rename them, or hold out nothing"
         )
     train = splits["train"]
-    held_out = choose_held_out(train, args.valid_per_speaker, args.valid_share, args.seed)
+    if args.valid_for == "utterance":
+        held_out = _hold_out_recordings([recording.name for recording in train], args)
+    else:
+        held_out = choose_held_out(train, args.valid_per_speaker, args.valid_share, args.seed)
     if not any(held_out):
         raise InputError("no training speaker can spare recordings for split valid; hold out fewer, or none")
     parts: dict[bool, list[Recording]] = {False: [], True: []}

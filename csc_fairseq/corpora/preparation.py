@@ -16,7 +16,7 @@ import numpy as np
 from csc_fairseq.data.audio import probe, require_format
 from csc_fairseq.data.manifest import write_labels, write_manifest
 from csc_fairseq.data.parallel import parallel_map
-from csc_fairseq.data.rng import generator
+from csc_fairseq.data.rng import generator, text_key
 from csc_fairseq.errors import InputError
 
 EXTENSIONS = ("wav", "flac", "opus", "ogg")
@@ -125,6 +125,21 @@ def choose_held_out(
         order = np.argsort(generator(seed, "hold-out", speaker).random(len(indices)), kind="stable")
         for position in order[:count]:
             held_out[indices[position]] = True
+    return held_out
+
+
+def choose_held_out_recordings(names: Sequence[str], share: float, seed: int) -> list[bool]:
+    """Which recordings go to validation, whoever speaks in them: about a `share` in (0, 1), for identity=utterance.
+
+    The choice for a recording depends on its name and the seed alone, so a corpus that grows keeps it. InputError if fewer than two
+    recordings would be on either side, too few for anything to be told apart.
+    """
+    held_out = [text_key(f"{seed} hold-out {name}") < share * 2**63 for name in names]
+    if not 2 <= sum(held_out) <= len(names) - 2:
+        raise InputError(
+            f"--valid-share {share:g} holds out {sum(held_out)} of {len(names)} recordings; at least two must be held out, and "
+            "two be left; choose another share"
+        )
     return held_out
 
 

@@ -1,6 +1,5 @@
 """fairseq criterion `csc`: separation and identification of the same streams under one permutation."""
 
-import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,18 +10,17 @@ from fairseq.dataclass import FairseqDataclass
 from torch import Tensor
 
 from csc_fairseq.criterions.logged_sums import LoggedSums
+from csc_fairseq.criterions.view_retrieval import log_view_eer, view_retrieval
 from csc_fairseq.errors import InputError
-from csc_fairseq.losses.contrastive import (
-    contrastive_separative_loss,
-    effective_rank,
-    identity_logits,
-    information_bound,
-)
+from csc_fairseq.losses.contrastive import effective_rank, information_bound
 from csc_fairseq.losses.permutation import best_permutation, reorder, separation_costs
 from csc_fairseq.losses.si_snr import si_snr
 from csc_fairseq.models.csc import CscModel, unwrapped
+from csc_fairseq.modules.global_vectors import Talkers
 from csc_fairseq.modules.separative_encoder import SeparativeOutput
 from csc_fairseq.options import option
+
+HISTOGRAM = "view_histogram"  # among the logged figures of validation
 
 
 @dataclass
@@ -66,7 +64,7 @@ class CscCriterion(FairseqCriterion):
             "separation_loss": terms.separation.detach(),
             "query_loss": terms.query_loss.detach().sum(),
             "attended_loss": terms.attended_loss.detach().sum(),
-            "talkers": terms.known.sum(),
+            "talkers": terms.scored.sum(),
             "correct": terms.correct,
             "nsentences": mixtures,
             "ntokens": sample["net_input"]["source"].numel(),
@@ -75,28 +73,40 @@ class CscCriterion(FairseqCriterion):
         if self.training:
             recordings, voiced = sample["net_input"]["recordings"], terms.voiced(sample["present"])
             module.encoder.memory.stage(output.queries, recordings, voiced)
+            module.stage(terms.queries, terms.talkers)
         else:
             logging |= self._validation_figures(module, output, terms, sample)
         return loss, mixtures, logging
 
     def _terms(self, module: CscModel, output: SeparativeOutput, sample: dict) -> "Terms":
         """The loss terms, with waveforms, embeddings and identities aligned by the one permutation that separation chose."""
-        costs = separation_costs(output.estimates, sample["sources"], sample["present"], sample["net_input"]["source"])
+        present = sample["present"]
+        costs = separation_costs(output.estimates, sample["sources"], present, sample["net_input"]["source"])
         separation, permutation = best_permutation(costs)
-        known = sample["identities"] >= 0
-        identities = sample["identities"][known]
-        queries = reorder(output.queries, permutation)[known]
-        attended = reorder(output.attended, permutation)[known]
-        vectors, alpha = module.table.vectors(), module.table.alpha
-        query_loss = contrastive_separative_loss(queries, vectors, identities, alpha)
-        attended_loss = contrastive_separative_loss(attended, vectors, identities, alpha)
+        views = sample["views"].unsqueeze(1).expand_as(present)
+        talkers = Talkers(sample["identities"][present], sample["talkers"][present], views[present])
+        queries = reorder(output.queries, permutation)[present]
+        by_query = module.global_vectors.identify(queries, talkers)
+        by_attended = by_query
+        if module.encoder.attention is not None:
+            attended = reorder(output.attended, permutation)[present]
+            by_attended = module.global_vectors.identify(attended, talkers)
+        scored = by_query.scored
         # Every mixture weighs the same, whether one or all of its talkers are known: the mean over its talkers, then the sum.
+        known = torch.zeros_like(present).masked_scatter(present, scored)
         share = (known / known.sum(1, keepdim=True).clamp_min(1))[known]
-        identification = 0.5 * ((query_loss + attended_loss) * share).sum()
-        with torch.no_grad():
-            correct = (identity_logits(queries, vectors, alpha).argmax(1) == identities).sum()
+        query_loss, attended_loss = by_query.losses[scored], by_attended.losses[scored]
         return Terms(
-            separation.sum(), identification, query_loss, attended_loss, permutation, known, queries.detach(), correct
+            separation.sum(),
+            0.5 * ((query_loss + attended_loss) * share).sum(),
+            query_loss,
+            attended_loss,
+            permutation,
+            talkers,
+            queries.detach(),
+            scored,
+            by_query.correct[scored].sum(),
+            by_query.log_candidates[scored],
         )
 
     def _weight(self, updates: int) -> float:
@@ -111,18 +121,23 @@ class CscCriterion(FairseqCriterion):
         estimates = reorder(output.estimates, terms.permutation)
         improvement = si_snr(estimates, sources) - si_snr(mixture.unsqueeze(1), sources)
         overlapped = present & (present.sum(1, keepdim=True) > 1)
-        talkers = len(terms.queries)
+        talkers = len(terms.query_loss)
+        retrieval = view_retrieval(terms.queries, terms.talkers)
         figures = {
             "si_snri": improvement[overlapped].sum(),
             "overlapped": overlapped.sum(),
-            "rank_q": effective_rank(terms.queries) * talkers if talkers else 0.0,
-            "prior_entropy": sample["prior_entropy"] * talkers,
-            "uniform_entropy": math.log(len(module.table.weight)) * talkers,
-            "table_spread": module.table.spread() * len(mixture),
+            "rank_q": effective_rank(terms.queries[terms.scored]) * talkers if talkers else 0.0,
+            "log_candidates": terms.log_candidates.sum(),
+            "view_correct": retrieval.correct,
+            "view_queries": retrieval.queries,
+            HISTOGRAM: retrieval.histogram,
             # A tensor on every rank: fairseq sums tensors and plain numbers in separate exchanges.
             "gradient_ratio": mixture.new_zeros(()),
             "gradient_batches": 0,
         }
+        if module.table is not None:
+            figures["prior_entropy"] = sample["prior_entropy"] * talkers
+            figures["table_spread"] = module.table.spread() * len(mixture)
         # One batch of the fixed mixes is enough for a figure that costs a backward pass.
         if talkers and bool((sample["id"] == 0).any()):
             figures |= {"gradient_ratio": self._gradient_ratio(module, sample), "gradient_batches": 1}
@@ -141,7 +156,10 @@ class CscCriterion(FairseqCriterion):
     @classmethod
     def reduce_metrics(cls, logging_outputs: list[dict]) -> None:
         """Means over mixtures, talkers or overlapped talkers of all ranks. Losses are in dB and nats, not in fairseq's bits."""
-        sums = LoggedSums(logging_outputs)
+        histograms = [log[HISTOGRAM] for log in logging_outputs if HISTOGRAM in log]
+        if histograms:
+            log_view_eer(histograms)
+        sums = LoggedSums([{name: log[name] for name in log if name != HISTOGRAM} for log in logging_outputs])
         for name in ("loss", "separation_loss"):
             sums.log_mean(name, "sample_size")
         for name in ("query_loss", "attended_loss"):
@@ -152,20 +170,32 @@ class CscCriterion(FairseqCriterion):
         sums.log_mean("table_spread", "sample_size")
         sums.log_mean("gradient_ratio", "gradient_batches")
         sums.log_mean("rank_q", "talkers", "effective_rank", 1)
-        if sums.get("prior_entropy"):
-            talkers, loss = sums["talkers"], sums["query_loss"] / sums["talkers"]
-            for prior, name in (("prior_entropy", "bound"), ("uniform_entropy", "bound_uniform")):
-                metrics.log_scalar(name, information_bound(loss, sums[prior] / talkers), talkers, round=3)
+        sums.log_mean("view_correct", "view_queries", "view_accuracy", 4)
+        if sums.get("log_candidates"):
+            _log_bounds(sums)
         sums.log_data_wait()
 
-    @staticmethod
-    def logging_outputs_can_be_summed() -> bool:
-        """True: every logged value is a sum."""
-        return True
+    def logging_outputs_can_be_summed(self) -> bool:
+        """Whether ranks may add up what they log: the sums of training, but not the counts of validation."""
+        return self.training
+
+
+def _log_bounds(sums: LoggedSums) -> None:
+    """`bound` in nats. With a table: for identities as often as mixing draws them; `bound_uniform`: for equally frequent ones.
+
+    With views, the identity is one of the few in a batch: `bound_cap` is the most that the bound can be.
+    """
+    talkers, loss = sums["talkers"], sums["query_loss"] / sums["talkers"]
+    uniform = sums["log_candidates"] / talkers
+    of_table = "prior_entropy" in sums
+    prior = sums["prior_entropy"] / talkers if of_table else uniform
+    metrics.log_scalar("bound", information_bound(loss, prior), talkers, round=3)
+    name, value = ("bound_uniform", information_bound(loss, uniform)) if of_table else ("bound_cap", uniform)
+    metrics.log_scalar(name, value, talkers, round=3)
 
 
 class Terms(NamedTuple):
-    """What one batch contributes; n counts its talkers with a known identity."""
+    """What one batch contributes; m counts its talkers, n those that are scored: the model knows something of their identity."""
 
     separation: Tensor
     """scalar, dB summed over mixtures"""
@@ -177,12 +207,16 @@ class Terms(NamedTuple):
     """(n,) nats"""
     permutation: Tensor
     """(B, C): the output that each source got"""
-    known: Tensor
-    """(B, C) bool: the source is present and its identity is in the table"""
+    talkers: Talkers
+    """of m"""
     queries: Tensor
-    """(n, E), detached"""
+    """(m, E), detached"""
+    scored: Tensor
+    """(m,) bool"""
     correct: Tensor
-    """scalar: talkers whose nearest global vector is their own"""
+    """scalar: scored talkers whose nearest global vector is their own"""
+    log_candidates: Tensor
+    """(n,) nats, log of the number of identities among which the own one is to be found"""
 
     def voiced(self, present: Tensor) -> Tensor:
         """(B, C) bool, the outputs that got a source which is `present`, (B, C) bool: the permutation, the other way round."""

@@ -45,8 +45,8 @@ class MixingOptions:
     share of views in which the target talks alone. With a curriculum, this share starts at single_talker_share_start
     (None: no curriculum) and changes linearly over the first curriculum_epochs epochs. noise_probability: share of views
     with noise. noise_snr_db: range of the level of the target over the noise (dB). rir_probability: share of views with
-    reverberation, if there are room responses. crop_candidates: start positions drawn for each crop; the crop with the most
-    speech is used.
+    reverberation, if there are room responses. random_sign: turn half of all talkers upside down, since the sign of a recording
+    means nothing. crop_candidates: start positions drawn for each crop; the crop with the most speech is used.
     """
 
     sample_rate: int = 16000
@@ -60,6 +60,7 @@ class MixingOptions:
     noise_probability: float = 0.5
     noise_snr_db: tuple[float, float] = (0.0, 20.0)
     rir_probability: float = 0.3
+    random_sign: bool = True
     crop_candidates: int = 3
 
     def __post_init__(self) -> None:
@@ -94,7 +95,8 @@ class SourcePlan:
 
     recording: index in the pool. identity: row of the identity table, −1 for none. starts: candidates for the first sample
     of the crop. frames: length of the crop in samples. offset: first sample of the view that the crop fills. sir_db: level
-    of the target over this source (dB; 0 for the target itself). rir: index of the room response, −1 for none.
+    of the target over this source (dB; 0 for the target itself). rir: index of the room response, −1 for none. sign: 1, or −1
+    for a source that is turned upside down.
     """
 
     recording: int
@@ -104,6 +106,7 @@ class SourcePlan:
     offset: int = 0
     sir_db: float = 0.0
     rir: int = -1
+    sign: int = 1
 
 
 @dataclass(frozen=True)
@@ -258,6 +261,9 @@ def _draw_mixture(
         places = rng.choice(len(rirs), len(sources), replace=len(rirs) < len(sources))
         sources = [replace(source, rir=rir) for source, rir in zip(sources, places.tolist(), strict=True)]
     noise_plan = _draw_noise(options, noise, rng) if rng.random() < options.noise_probability else None
+    if options.random_sign:
+        signs = 1 - 2 * rng.integers(2, size=len(sources))
+        sources = [replace(source, sign=sign) for source, sign in zip(sources, signs.tolist(), strict=True)]
     order = tuple(rng.permutation(options.sources)[: len(sources)].tolist())
     return MixingPlan(options.view_frames, tuple(sources), 0, options.sources, order, noise_plan)
 

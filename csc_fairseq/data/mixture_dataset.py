@@ -115,8 +115,9 @@ class MixtureDataset(FairseqDataset):
 
         id: long [B]. net_input: source float32 [B·V, T], recordings long [B·V, C] (`RecordingPool.keys`, −1 where
         absent), groups long [B·V] (number of the item in the batch). sources: float32 [B·V, C, T]. identities: long
-        [B·V, C], −1 where absent or not in the table. present: bool [B·V, C]. prior_entropy: H(k) of the dataset's talkers,
-        nats. nsentences: B·V. ntokens: B·V·T, in samples.
+        [B·V, C], −1 where absent or not in the table. talkers: long [B·V, C], number of the identity in the manifest, −1 where
+        absent. views: long [B·V], number of the view in its item. present: bool [B·V, C]. prior_entropy: H(k) of the dataset's
+        talkers, nats. nsentences: B·V. ntokens: B·V·T, in samples.
         """
         if not samples:
             return {}
@@ -136,6 +137,8 @@ class MixtureDataset(FairseqDataset):
             },
             "sources": stack("sources"),
             "identities": stack("identities"),
+            "talkers": torch.from_numpy(np.where(recordings < 0, -1, self.pool.groups[recordings])),
+            "views": torch.arange(self.options.views).repeat(len(samples)),
             "present": stack("present"),
             "prior_entropy": self.prior_entropy,
             "nsentences": len(mixtures),

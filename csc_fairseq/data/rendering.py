@@ -99,7 +99,7 @@ def _render_source(source: SourcePlan, frames: int, pool: RecordingPool, rirs: R
             f"it out of {pool.place(source.recording)}",
             path,
         )
-    view *= np.float32(gain_to(-source.sir_db, level))
+    view *= np.float32(source.sign * gain_to(-source.sir_db, level))
     return view
 
 

@@ -4,11 +4,14 @@ The paper has a probabilistic contrastive loss, which maximises mutual informati
 negatives. The form is our choice: the partition function runs over all N identities.
 """
 
+import math
+
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 CHUNK = 16384
+HIDDEN = -1e4  # a logit whose exponential is 0; with −∞, the gradient of a chunk that is hidden altogether would be NaN
 
 
 def identity_logits(embeddings: Tensor, vectors: Tensor, alpha: Tensor | float) -> Tensor:
@@ -21,7 +24,12 @@ def identity_logits(embeddings: Tensor, vectors: Tensor, alpha: Tensor | float) 
 
 
 def contrastive_separative_loss(
-    embeddings: Tensor, vectors: Tensor, identities: Tensor, alpha: Tensor | float, chunk: int = CHUNK
+    embeddings: Tensor,
+    vectors: Tensor,
+    identities: Tensor,
+    alpha: Tensor | float,
+    chunk: int = CHUNK,
+    hidden: Tensor | None = None,
 ) -> Tensor:
     """ℓ(s, k) = −log q(k | s), exactly, with memory bounded in N.
 
@@ -29,21 +37,27 @@ def contrastive_separative_loss(
         embeddings: (n, E), unit norm. vectors: (N, E), unit norm. identities: (n,) long in [0, N).
         alpha: concentration α > 0.
         chunk: identities whose logits are in memory at a time. The result is the same.
+        hidden: (N,) bool, True for vectors that take no part; None: all do.
 
     Returns:
         (n,) nats, smaller is better.
     """
     own = (embeddings.float() * vectors.float()[identities]).sum(-1) * (2 * alpha)
     if len(vectors) <= chunk:
-        return identity_logits(embeddings, vectors, alpha).logsumexp(1) - own
+        return _chunk_logsumexp(embeddings, vectors, alpha, hidden) - own
+    masks = [None] * math.ceil(len(vectors) / chunk) if hidden is None else hidden.split(chunk)
     parts = [
-        checkpoint(_chunk_logsumexp, embeddings, part, alpha, use_reentrant=False) for part in vectors.split(chunk)
+        checkpoint(_chunk_logsumexp, embeddings, part, alpha, mask, use_reentrant=False)
+        for part, mask in zip(vectors.split(chunk), masks, strict=True)
     ]
     return torch.stack(parts).logsumexp(0) - own
 
 
-def _chunk_logsumexp(embeddings: Tensor, vectors: Tensor, alpha: Tensor | float) -> Tensor:
-    return identity_logits(embeddings, vectors, alpha).logsumexp(1)
+def _chunk_logsumexp(embeddings: Tensor, vectors: Tensor, alpha: Tensor | float, hidden: Tensor | None) -> Tensor:
+    logits = identity_logits(embeddings, vectors, alpha)
+    if hidden is not None:
+        logits = logits.masked_fill(hidden, HIDDEN)
+    return logits.logsumexp(1)
 
 
 def information_bound(mean_loss: float, prior_entropy: float) -> float:

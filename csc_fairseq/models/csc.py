@@ -1,4 +1,4 @@
-"""fairseq model `csc`: the separative encoder plus the table of global speaker vectors."""
+"""fairseq model `csc`: the separative encoder plus the global speaker vectors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -11,18 +11,27 @@ from omegaconf import II
 from torch import Tensor
 
 from csc_fairseq.errors import InputError
+from csc_fairseq.modules.global_vectors import KINDS, Talkers
 from csc_fairseq.modules.identity_rows import IdentityRows
+from csc_fairseq.modules.mean_table import MeanTable
 from csc_fairseq.modules.separative_encoder import SeparativeEncoder, SeparativeEncoderConfig, SeparativeOutput
-from csc_fairseq.modules.speaker_table import ALPHA_RANGE, SpeakerTable
+from csc_fairseq.modules.speaker_table import SpeakerTable
+from csc_fairseq.modules.view_vectors import AGGREGATES, ViewVectors
 from csc_fairseq.options import option
 
 
 @dataclass
 class CscConfig(SeparativeEncoderConfig, FairseqDataclass):
-    """Options of `model=csc`: the encoder's sizes and the table's."""
+    """Options of `model=csc`: the encoder's sizes and the global vectors."""
 
     sources: int = option(II("task.sources"), SeparativeEncoderConfig.__dataclass_fields__["sources"].metadata["help"])
     alpha: float = option(12.0, "concentration α of the contrastive loss, within [1, 40]")
+    global_vectors: str = option(
+        "table",
+        "what a talker is compared with: views (the other views of the identity in the batch), table (a learnt row for each "
+        "training identity), table_mean (a running mean of its queries)",
+    )
+    view_aggregate: str = option("mean", "how views become one vector where there are more than two: mean or attention")
 
     def __post_init__(self) -> None:
         """Checks nothing: `sources` still refers to the task's. `encoder_config` checks, once every value is known."""
@@ -37,24 +46,36 @@ def encoder_config(cfg: CscConfig) -> SeparativeEncoderConfig:
 
 @register_model("csc", dataclass=CscConfig)
 class CscModel(IdentityRows, BaseFairseqModel):
-    """Encoder and identity table. Inference needs the encoder alone (`csc_fairseq.load_model`).
+    """Encoder and global vectors. Inference needs the encoder alone (`csc_fairseq.load_model`).
 
     Args:
-        cfg: options. identities: names of the training identities, in the order of the table's rows.
+        cfg: options. identities: names of the training identities, in the order of a table's rows.
 
     Raises:
-        InputError: impossible sizes, or an α outside its range.
+        InputError: impossible sizes, an unknown kind of global vectors, or an α outside its range.
     """
 
     def __init__(self, cfg: CscConfig, identities: Sequence[str]) -> None:
         super().__init__()
-        if not ALPHA_RANGE[0] <= cfg.alpha <= ALPHA_RANGE[1]:
-            raise InputError(f"model.alpha is {cfg.alpha}; it must lie within [{ALPHA_RANGE[0]:g}, {ALPHA_RANGE[1]:g}]")
+        for name, known in (("global_vectors", KINDS), ("view_aggregate", AGGREGATES)):
+            if getattr(cfg, name) not in known:
+                raise InputError(f"model.{name} is {getattr(cfg, name)!r}; choose one of {', '.join(known)}")
         self.cfg = cfg
         self.num_updates = 0
-        self.set_identities(identities, rows="table.weight")
         self.encoder = SeparativeEncoder(encoder_config(cfg))
-        self.table = SpeakerTable(len(identities), cfg.embedding_channels, cfg.alpha)
+        self.table: SpeakerTable | MeanTable | None = None
+        self.views: ViewVectors | None = None
+        if cfg.global_vectors == "views":
+            self.views = ViewVectors(cfg.embedding_channels, cfg.alpha, cfg.view_aggregate)
+        else:
+            kind = SpeakerTable if cfg.global_vectors == "table" else MeanTable
+            self.table = kind(len(identities), cfg.embedding_channels, cfg.alpha)
+            self.set_identities(identities, rows="table.weight")
+
+    @property
+    def global_vectors(self) -> SpeakerTable | MeanTable | ViewVectors:
+        """What says who a talker is; a model that is to be trained has it."""
+        return self.table if self.views is None else self.views
 
     @classmethod
     def build_model(cls, cfg: CscConfig, task: Any) -> "CscModel":
@@ -99,7 +120,7 @@ class CscModel(IdentityRows, BaseFairseqModel):
         }
 
     def remove_pretraining_modules(self, last_layer: int | None = None) -> None:
-        """Removes what only pre-training needs: the identity table, the condition memory and the attention to it.
+        """Removes what only pre-training needs: the global vectors, the condition memory and the attention to it.
 
         As with wav2vec 2.0, load the weights before. Afterwards `attended` is `queries`.
 
@@ -111,7 +132,7 @@ class CscModel(IdentityRows, BaseFairseqModel):
             InputError: the trunk has no block `last_layer`; nothing is removed then.
         """
         self.encoder.require_block(last_layer)
-        self.table = None
+        self.table = self.views = None
         self.drop_identities()
         self.encoder.remove_memory()
         if last_layer is not None:
@@ -123,6 +144,23 @@ class CscModel(IdentityRows, BaseFairseqModel):
         self.num_updates = num_updates
         draw = torch.rand((), generator=torch.Generator().manual_seed(num_updates))
         self.encoder.memory_hidden = bool(draw < self.cfg.memory_drop)
+
+    def stage(self, embeddings: Tensor, talkers: Talkers) -> None:
+        """Keeps what running means take in at `commit`: (n, E) queries and who they are of."""
+        if isinstance(self.table, MeanTable):
+            self.table.stage(embeddings, talkers)
+
+    def discard_last(self) -> None:
+        """Forgets the last batch that was staged, here and for the condition memory: a dummy, for a rank without data."""
+        self.encoder.memory.discard_last()
+        if isinstance(self.table, MeanTable):
+            self.table.discard_last()
+
+    def commit(self) -> None:
+        """After an update, on all ranks together: the condition memory and running means take in what was staged."""
+        self.encoder.memory.commit()
+        if isinstance(self.table, MeanTable):
+            self.table.commit()
 
     def max_positions(self) -> None:
         """No limit on length."""

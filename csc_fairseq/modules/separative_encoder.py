@@ -248,8 +248,12 @@ class SeparativeEncoder(nn.Module):
 
     def _front_end(self, source: Tensor, padding_mask: Tensor) -> FrontEnd:
         """(B, T) waveforms and padding to normalised, segmented frames."""
-        source = source.masked_fill(padding_mask, 0.0)
         lengths = (~padding_mask).sum(1)
+        source = source.masked_fill(padding_mask, 0.0)
+        mean = source.float().sum(1, keepdim=True) / lengths.clamp_min(1).unsqueeze(1)
+        source = (source - mean.to(source.dtype)).masked_fill(
+            padding_mask, 0.0
+        )  # an offset of the recorder means nothing
         level = rms(source, lengths).unsqueeze(1)
         waveform_frames = self.encoder(source / level).transpose(1, 2)  # (B, L, F)
         count = waveform_frames.shape[1]

@@ -1,14 +1,17 @@
-"""The global speaker vectors: one learnable unit vector per training identity (paper: global vectors; ours: a table)."""
+"""The global speaker vectors as a table with a row for each training identity (paper: global vectors; ours: a table)."""
+
+import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-ALPHA_RANGE = (1.0, 40.0)
+from csc_fairseq.losses.contrastive import contrastive_separative_loss, identity_logits
+from csc_fairseq.modules.global_vectors import ALPHA_RANGE, Identification, Talkers, alpha_buffer
 
 
 class SpeakerTable(nn.Module):
-    """The global vectors G and the concentration α of the contrastive loss.
+    """Learnable global vectors G, and the concentration α of the contrastive loss.
 
     α is not learnt: a learnt one sinks early on, and training crawls. It is kept in the state, as `_alpha`, so that a resumed
     training goes on with the α that it began with.
@@ -20,7 +23,7 @@ class SpeakerTable(nn.Module):
     def __init__(self, identities: int, channels: int, alpha: float) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(identities, channels) * channels**-0.5)
-        self.register_buffer("_alpha", torch.tensor(float(alpha)))
+        self.register_buffer("_alpha", alpha_buffer(alpha))
 
     @property
     def alpha(self) -> Tensor:
@@ -31,6 +34,15 @@ class SpeakerTable(nn.Module):
     def vectors(self) -> Tensor:
         """(N, E) float32 rows of unit norm."""
         return F.normalize(self.weight.float(), dim=-1)
+
+    def identify(self, embeddings: Tensor, talkers: Talkers) -> Identification:
+        """Looks for each talker's row among all N. Talkers without a row are not scored."""
+        vectors, scored = self.vectors(), talkers.rows >= 0
+        losses = embeddings.new_zeros(len(embeddings), dtype=torch.float32)
+        losses[scored] = contrastive_separative_loss(embeddings[scored], vectors, talkers.rows[scored], self.alpha)
+        with torch.no_grad():
+            correct = identity_logits(embeddings, vectors, self.alpha).argmax(1) == talkers.rows
+        return Identification(losses, scored, correct, torch.full_like(losses, math.log(len(vectors))))
 
     def spread(self) -> Tensor:
         """1 − mean cosine between distinct rows: 1 when the rows are spread evenly, 0 when they have collapsed. Cost O(N·E)."""

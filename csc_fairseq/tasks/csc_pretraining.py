@@ -4,6 +4,7 @@ import logging
 import math
 from dataclasses import dataclass
 
+import torch
 from fairseq.tasks import register_task
 
 import csc_fairseq.criterions.csc  # noqa: F401  registers the criterion, which fairseq does not import from a user directory
@@ -99,16 +100,18 @@ class CscPretrainingTask(MixtureTask):
         unwrapped(model).require_same_identities(f"{self.cfg.data}/train.tsv")
 
     def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False):
-        """The base's step. The memory keeps nothing of a dummy batch, which a rank without data gets while others have some."""
+        """The base's step. A dummy batch, which a rank without data gets, is not kept, and nobody is compared with its talkers."""
+        if ignore_grad:
+            sample = sample | {"present": torch.zeros_like(sample["present"])}
         step = super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad)
         if ignore_grad:
-            unwrapped(model).encoder.memory.discard_last()
+            unwrapped(model).discard_last()
         return step
 
     def optimizer_step(self, optimizer, model, update_num) -> None:
-        """fairseq's step, then the memory takes in this update's queries."""
+        """fairseq's step, then the model takes in this update's queries."""
         super().optimizer_step(optimizer, model, update_num)
-        unwrapped(model).encoder.memory.commit()
+        unwrapped(model).commit()
         self._end_step()
 
 

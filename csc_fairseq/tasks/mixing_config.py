@@ -40,6 +40,7 @@ class MixingConfig(FairseqDataclass):
     snr_high: float = option(20.0, "highest signal-to-noise ratio in dB")
     rir: Optional[str] = option(None, "manifest of room impulse responses; null: no reverberation")
     rir_probability: float = option(0.3, "share of views whose talkers are reverberated, where rir is given")
+    random_sign: bool = option(True, "turn half of all talkers upside down: the sign of a recording means nothing")
     cache_megabytes: int = option(
         1024,
         "decoded audio that a data worker keeps in memory, each of speech, noise and rir; the rest is read in crops",
@@ -62,6 +63,7 @@ def mixing_options(cfg: MixingConfig) -> MixingOptions:
         noise_probability=cfg.noise_probability,
         noise_snr_db=(cfg.snr_low, cfg.snr_high),
         rir_probability=cfg.rir_probability if cfg.rir else 0.0,
+        random_sign=cfg.random_sign,
     )
 
 

@@ -35,7 +35,7 @@ def test_embed_files_and_manifests(bundle, encoder, corpus, tmp_path, capsys):
 
 
 def test_embed_in_portions(bundle, encoder, corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr("csc_fairseq.cli.embed.SECONDS_AT_ONCE", 1.3)
+    monkeypatch.setattr("csc_fairseq.inference.many_recordings.SECONDS_AT_ONCE", 1.3)
     out = tmp_path / "e.npz"
     assert main(["embed", str(corpus / "train.tsv"), "--model", bundle, "--out", str(out)]) == 0
     manifest = read_manifest(corpus / "train.tsv")

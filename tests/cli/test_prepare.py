@@ -212,6 +212,47 @@ def test_audio_without_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert f"{listed}:2: no file for 1 of its rows" in complaint(capsys, *options)
 
 
+def test_held_out_utterances(tmp_path: Path, root: Path, out: Path, capsys: pytest.CaptureFixture[str]):
+    """A flat folder, and folders: whoever speaks. The same recordings again when some are added."""
+    flat = tmp_path / "flat"
+    for number in range(40):
+        write_noise(flat / f"{number:02}.wav")
+    words = ["prepare", "audio", str(flat), "--valid-for", "utterance", "--valid-share", "0.25", "--out"]
+    assert main([*words, str(out / "train.tsv")]) == 0
+    train, valid = (set(read_manifest(out / f"{split}.tsv").names) for split in ("train", "valid"))
+    assert len(train | valid) == 40 and not train & valid and 4 <= len(valid) <= 16
+    assert not (out / "train.spk").exists()
+    for number in range(40, 60):
+        write_noise(flat / f"{number:02}.wav")
+    assert main([*words, str(tmp_path / "more" / "train.tsv")]) == 0
+    more = set(read_manifest(tmp_path / "more" / "valid.tsv").names)
+    assert {name for name in more if name < "40"} == valid
+
+    options = ["prepare", "folders", str(root), "--valid-for", "utterance", "--valid-share", "0.5", "--out"]
+    assert main([*options, str(tmp_path / "folders")]) == 0
+    split = [read_manifest(tmp_path / "folders" / f"{name}.tsv") for name in ("train", "valid")]
+    assert {len(read_labels(manifest, "spk")) == len(manifest) for manifest in split} == {True}
+    assert min(len(manifest) for manifest in split) >= 2
+    for wrong, found in (
+        (["audio", str(flat), "--valid-share", "0.1"], "knows no speakers; hold out with --valid-for utterance"),
+        (["audio", str(flat), "--valid-for", "utterance", "--valid-share", "0.001"], "holds out 0 of 60 recordings"),
+        (["folders", str(root), "--valid-for", "utterance", "--valid-per-speaker", "1"], "asks for speakers"),
+        (["folders", str(root), "--valid-for", "speaker"], "how many? add --valid-per-speaker N"),
+    ):
+        assert found in complaint(capsys, *wrong, "--out", str(tmp_path / "wrong" / "train.tsv"))
+    assert not (tmp_path / "wrong").exists()
+    assert "name the manifest train.tsv" in complaint(
+        capsys, "audio", str(flat), "--valid-for", "utterance", "--out", str(out / "valid.tsv")
+    )
+
+
+def test_audio_may_be_too_short(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    write_noise(tmp_path / "noise" / "a.wav")  # 0.2 s
+    words = ["audio", str(tmp_path / "noise"), "--out", str(tmp_path / "noise.tsv"), "--min-seconds"]
+    assert main(["prepare", *words, "0.2"]) == 0
+    assert "no recording is left; lower --min-seconds" in complaint(capsys, *words, "0.3")
+
+
 def test_in_a_process_of_its_own(root: Path, out: Path):
     command = [sys.executable, "-m", "csc_fairseq.cli.main", "prepare", "folders", str(root), "--out", str(out)]
     done = subprocess.run([*command, "--speaker-level", "2"], capture_output=True, text=True, check=False)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from fairseq import metrics
 
 from csc_fairseq.criterions.csc import CscCriterion, Terms
 from csc_fairseq.data.manifest import identity_labels, read_manifest
@@ -30,9 +31,12 @@ def dataset(voices, split: str = "train", options: MixingOptions = OPTIONS, fixe
     )
 
 
-def build(memory: str = "bank", seed: int = 0, **criterion: float) -> tuple[CscModel, CscCriterion]:
+def build(
+    memory: str = "bank", seed: int = 0, global_vectors: str = "table", **criterion: float
+) -> tuple[CscModel, CscCriterion]:
     torch.manual_seed(seed)
-    model = CscModel(CscConfig(**SIZES | {"memory": memory}), identities=[f"s{number:02d}" for number in range(8)])
+    config = CscConfig(**SIZES | {"memory": memory}, global_vectors=global_vectors)
+    model = CscModel(config, identities=[f"s{number:02d}" for number in range(8)])
     options = {"contrastive_weight": 3.0, "contrastive_warmup": 0} | criterion
     return model, CscCriterion(SimpleNamespace(), **options)
 
@@ -127,7 +131,8 @@ def test_training_stages_queries_and_validation_does_not(batch):
 
 def test_the_stream_that_got_a_talker_is_the_voiced_one():
     """Of three outputs, source 0 got the last, source 1 the first; the second was for the absent third source."""
-    terms = Terms(*[torch.empty(0)] * 4, torch.tensor([[2, 0, 1]]), *[torch.empty(0)] * 3)
+    others = {name: torch.empty(0) for name in Terms._fields if name != "permutation"}
+    terms = Terms(permutation=torch.tensor([[2, 0, 1]]), **others)
     assert terms.voiced(torch.tensor([[True, True, False]])).tolist() == [[True, False, True]]
     assert terms.voiced(torch.tensor([[False, True, False]])).tolist() == [[True, False, False]]
 
@@ -144,6 +149,66 @@ def test_validation_figures(voices):
     assert logging["prior_entropy"] / 32 == pytest.approx(math.log(8))
     assert 1 <= logging["rank_q"] / 32 <= 32
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_views_need_no_table(batch):
+    """Who is in the table does not matter, and identities may be numbered in any way."""
+    model, criterion = build("none", global_vectors="views")
+    loss, _, logging = criterion(model, batch)
+    talkers = torch.where(batch["talkers"] >= 0, 1000 - 7 * batch["talkers"], -1)
+    other = batch | {"identities": torch.full_like(batch["identities"], -1), "talkers": talkers}
+    torch.testing.assert_close(criterion(model, other)[0], loss)
+    # Targets are heard in both views; a few others are, by chance.
+    targets = int((batch["talkers"] == batch["talkers"][:, :1]).any(1).sum())
+    assert targets <= logging["talkers"] <= batch["present"].sum()
+    loss.backward()
+    assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters() if parameter.grad is not None)
+
+
+def test_views_are_validated_with_speakers_that_training_lacks(voices):
+    mixes = dataset(voices, "test", replace(OPTIONS, single_talker_share=0.0), fixed=True)
+    model, criterion = build("none", global_vectors="views")
+    for module in (model, criterion):
+        module.eval()
+    batches = [mixes.collater([mixes[index] for index in part]) for part in (range(6), range(6, 12))]
+    with torch.no_grad():
+        logs = [criterion(model, batch)[2] for batch in batches]
+    assert all((batch["identities"] == -1).all() for batch in batches)
+    assert not criterion.logging_outputs_can_be_summed() and "prior_entropy" not in logs[0]
+    with metrics.aggregate() as aggregated:
+        for log in logs:
+            CscCriterion.reduce_metrics([log])
+    shown = aggregated.get_smoothed_values()
+    loss = sum(float(log["query_loss"]) for log in logs) / sum(int(log["talkers"]) for log in logs)
+    assert shown["bound"] == pytest.approx(shown["bound_cap"] - loss, abs=2e-3) and shown["bound_cap"] <= math.log(4)
+    assert 0 <= shown["view_accuracy"] <= 1 and 0 <= shown["view_eer"] <= 100
+    pairs = sum(log["view_histogram"] for log in logs).sum(1)
+    expected = [0, 0]
+    for batch in batches:
+        numbers, views = batch["talkers"].flatten(), batch["views"].repeat_interleave(2)
+        apart = views.unsqueeze(1) != views
+        same = numbers.unsqueeze(1) == numbers
+        expected = [expected[0] + int((apart & ~same).sum()), expected[1] + int((apart & same).sum())]
+    assert pairs.tolist() == expected
+
+
+@pytest.mark.parametrize("name", ["global_vectors", "view_aggregate"])
+def test_an_unknown_kind_is_named(name):
+    with pytest.raises(InputError, match=f"model.{name} is 'x'; choose one of"):
+        CscModel(CscConfig(**SIZES, **{name: "x"}), identities=["a", "b"])
+
+
+def test_running_means_learn_after_the_step(batch):
+    model, criterion = build(global_vectors="table_mean")
+    loss, _, logging = criterion(model, batch)
+    assert logging["talkers"] == 0
+    model.commit()
+    heard = batch["identities"][batch["present"]].unique()
+    assert model.table.visited.nonzero().flatten().tolist() == heard.tolist()
+    model.set_num_updates(1)
+    _, _, logging = criterion(model, batch)
+    assert logging["talkers"] == batch["present"].sum()
+    assert "table.weight" in model.state_dict() and "table.weight" not in dict(model.named_parameters())
 
 
 def noise_loss(voices, memory: str) -> float:
@@ -182,6 +247,7 @@ def noise_loss(voices, memory: str) -> float:
     return float(fresh.mean())
 
 
+@pytest.mark.slow  # two trainings
 def test_noise_lowers_nothing_with_the_bank_and_much_with_label_chosen_keys(voices):
     """Eight identities, equally frequent. The label-chosen memory answers for noise what only the other view could know."""
     assert noise_loss(voices, "bank") > math.log(8) - 0.05

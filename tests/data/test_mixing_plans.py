@@ -152,6 +152,16 @@ def test_independent_conditions_per_view(make_pool):
     assert first.noise.snr_db != second.noise.snr_db
 
 
+def test_half_of_the_talkers_are_turned_upside_down(make_pool):
+    """Talkers of one mixture independently of each other; nobody, if that is not asked for."""
+    plans = [plan for _, plan in draw_many(replace(OPTIONS, single_talker_share=0.0), make_pool(LONG), 400)]
+    signs = np.array([[source.sign for source in plan.sources] for plan in plans])
+    assert set(signs.ravel()) == {-1, 1}
+    assert np.abs(signs.mean(0)).max() < 0.12 and abs(signs.prod(1).mean()) < 0.12
+    plain = replace(OPTIONS, random_sign=False)
+    assert all(source.sign == 1 for _, plan in draw_many(plain, make_pool(LONG), 40) for source in plan.sources)
+
+
 def test_short_recordings_lie_at_random_offsets(make_pool):
     pool = make_pool([[9000], [5000]])
     sources = [plan.sources[1] for _, plan in draw_many(replace(OPTIONS, views=1, single_talker_share=0), pool, 100)]

@@ -93,6 +93,14 @@ def test_rendering_does_not_depend_on_the_level_of_the_file(make_manifest):
     np.testing.assert_allclose(loud.samples, expected, atol=1e-6)
 
 
+def test_a_source_is_turned_upside_down(make_manifest):
+    pool = RecordingPool(make_manifest("speech", {"a.wav": np.sin(np.arange(9000) / 7)}), ["a"], {}, 16000)
+    sources = [SourcePlan(0, 0, (0,), VIEW, sign=sign) for sign in (1, -1)]
+    rendered = [render(MixingPlan(VIEW, (source,), 0, 1, (0,)), pool) for source in sources]
+    assert np.abs(rendered[0].sources).max() > 0.01
+    np.testing.assert_array_equal(rendered[0].sources, -rendered[1].sources)
+
+
 def test_room_response_keeps_direct_sound_and_adds_its_echo(make_manifest):
     rng = np.random.default_rng(0)
     speech = rng.standard_normal(2000)

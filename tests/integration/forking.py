@@ -1,9 +1,10 @@
-"""Runs Python programs in processes of their own that need not import fairseq: that takes longer than most trainings here.
+"""Runs Python programs in processes of their own that need not import fairseq or torch: that takes longer than most of them.
 
 As a program, this is the process that they are forked from. It imports nothing of ours, so what a program finds of ours it
 finds as in a process that was started for it.
 """
 
+import importlib
 import json
 import os
 import runpy
@@ -17,12 +18,16 @@ from pathlib import Path
 class ForkServer:
     """Starts programs as forks of one process, which ends with this one.
 
-    environment: variables for all of them.
+    environment: variables for all of them. imports: modules that they find imported.
     """
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], imports: Sequence[str]) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, __file__], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, __file__, *imports],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
 
     def run(self, *programs: Sequence[str], cwd: Path) -> list[subprocess.CompletedProcess]:
@@ -79,10 +84,7 @@ def _become(words: list[str], cwd: str, stdout: str, stderr: str) -> None:
 
 
 if __name__ == "__main__":
-    # The programs' own imports of these find them done. PyTorch imports half as much again for the first optimizer.
-    import fairseq_cli.hydra_train  # noqa: F401
-    import torch
-
-    torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])
+    for name in sys.argv[1:]:
+        importlib.import_module(name)
     if (order := _serve()) is not None:
         _become(**order)

@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -42,14 +42,20 @@ def command(data: Path, run: Path, *overrides: str, config: str = "csc_debug") -
 
 @cache
 def _fork_server() -> ForkServer:
-    server = ForkServer(environment())
+    # The trainings' own imports of these find them done. The second is what PyTorch imports for the first optimizer.
+    server = ForkServer(environment(), ["fairseq_cli.hydra_train", "torch._dynamo"])
     atexit.register(server.close)
     return server
 
 
 def run_script(*words: str, cwd: Path) -> subprocess.CompletedProcess:
     """Runs one of our commands, or another Python script, in a process that has fairseq imported; see `ForkServer`."""
-    return _fork_server().run(words, cwd=cwd)[0]
+    return run_together(words, cwd=cwd)[0]
+
+
+def run_together(*programs: Sequence[str], cwd: Path) -> list[subprocess.CompletedProcess]:
+    """Runs several such scripts at the same time; returns when all have ended."""
+    return _fork_server().run(*programs, cwd=cwd)
 
 
 def train(
@@ -104,7 +110,7 @@ def run_ranks(data: Path, run: Path, world: int, *overrides: str, config: str = 
         ]
         words = command(data, run, *overrides, "common.cpu=true", *(group if world > 1 else []), config=config)
         ranks.append([str(Path(__file__).with_name("run_rank.py")), str(run / f"rank{rank}.pt"), *words])
-    done = _fork_server().run(*ranks, cwd=run)
+    done = run_together(*ranks, cwd=run)
     assert all(process.returncode == 0 for process in done), done[0].stdout[-2000:] + done[0].stderr[-4000:]
     states = [torch.load(run / f"rank{rank}.pt", weights_only=True) for rank in range(world)]
     return states, done[0].stdout + done[0].stderr

@@ -142,10 +142,10 @@ def test_two_ranks_equal_one_rank_at_the_same_global_batch(voices, pretrained, t
         if name == "pooling.attention.score.2.bias":
             continue  # softmax does not hear it: its gradient is rounding, which Adam makes a step of
         found = two[0]["model"][name]
-        torch.testing.assert_close(found, value, atol=5e-5, rtol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
+        torch.testing.assert_close(found, value, atol=1e-4, rtol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
     weight = "trunk.0.local.lstm.weight_hh_l0"
     moved = before[f"encoder.{weight}"] - one["model"][f"encoder.network.{weight}"]
-    assert moved.abs().max() > 5e-4  # ten times what may differ
+    assert moved.abs().max() > 5e-4  # five times what may differ
 
     def rates(output: str) -> list[str]:
         lines = [line for line in output.splitlines() if "[test][INFO]" in line]

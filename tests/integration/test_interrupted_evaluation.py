@@ -6,6 +6,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.integration.running import BIN, environment
 
 # Energies of eight bands, slowly: fast enough for a test, slow enough to be interrupted in the second condition.
@@ -56,6 +58,7 @@ def alive(group: int) -> bool:
     return True
 
 
+@pytest.mark.slow  # a minute: three evaluations, each with processes of its own
 def test_ctrl_c_with_processes_resumes_to_the_same_files(voices, tmp_path):
     for name in ("whole", "interrupted"):
         (tmp_path / name).mkdir()

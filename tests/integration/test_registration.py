@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import csc_fairseq
+from tests.integration.forking import ForkServer
 from tests.integration.running import environment
 
 PUBLISHED = Path(__file__).parents[2] / "examples" / "csc" / "pretrained" / "csc_small.pt"
@@ -37,8 +39,25 @@ sys.meta_path.insert(0, Midway())
 """
 
 
-def run(code: str, *arguments: object) -> list[str]:
-    """The lines that a fresh Python prints."""
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Iterator[Callable[..., list[str]]]:
+    """run(code, …): the lines that a process prints which has torch, but neither fairseq nor us imported."""
+    server = ForkServer(environment(), ["torch", "scipy.stats", "hydra"])
+    folder = tmp_path_factory.mktemp("programs")
+
+    def lines(code: str, *arguments: object) -> list[str]:
+        program = folder / "program.py"
+        program.write_text("import sys\n" + code)
+        (answer,) = server.run([str(program), *map(str, arguments)], cwd=folder)
+        assert answer.returncode == 0, answer.stdout[-2000:] + answer.stderr[-4000:]
+        return answer.stdout.splitlines()
+
+    yield lines
+    server.close()
+
+
+def fresh(code: str, *arguments: object) -> list[str]:
+    """The lines that a Python prints which has nothing imported."""
     words = [sys.executable, "-c", "import sys\n" + code, *map(str, arguments)]
     answer = subprocess.run(words, env=environment(), capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stdout[-2000:] + answer.stderr[-4000:]
@@ -47,11 +66,11 @@ def run(code: str, *arguments: object) -> list[str]:
 
 def test_importing_the_package_loads_neither_torch_nor_fairseq():
     code = "import csc_fairseq\nprint([name for name in ('torch', 'fairseq', 'numpy', 'hydra') if name in sys.modules])"
-    assert run(code) == ["[]"]
+    assert fresh(code) == ["[]"]
 
 
 @pytest.mark.parametrize("order", ["csc_fairseq fairseq", "fairseq csc_fairseq"])
-def test_fairseqs_loader_opens_the_published_bundle(order):
+def test_fairseqs_loader_opens_the_published_bundle(run, order):
     """Embeddings to the bit those of `load_model`; the hook is gone once it has done its work."""
     first, second = order.split()
     code = f"""{REGISTERED}
@@ -77,7 +96,7 @@ print(type(task).__name__, task.identities, len(models[0].table.weight), cfg.tas
     ]
 
 
-def test_fairseqs_loader_reads_other_files_as_before(tmp_path):
+def test_fairseqs_loader_reads_other_files_as_before(run, tmp_path):
     """Its own complaint about a file that is neither; bundles of another model, damaged, and with other options."""
     code = """
 import torch, csc_fairseq
@@ -103,7 +122,8 @@ print(state["cfg"].model.memory_drop, state["cfg"].model.channels)
     assert options == "0.5 64"
 
 
-def test_any_module_of_ours_may_be_the_one_that_imports_fairseq():
+@pytest.mark.slow  # fairseq's import, seven times
+def test_any_module_of_ours_may_be_the_one_that_imports_fairseq(run):
     """It is half imported when fairseq's import ends, and registering needs it whole. Each in a process of its own."""
     code = f"""{REGISTERED}
 import importlib, os
@@ -158,7 +178,7 @@ if __name__ == "__main__":
     assert answer.stdout.splitlines()[-1:] == ["32 True []"], answer.stderr[-4000:]
 
 
-def test_imported_in_the_middle_of_fairseqs_import_it_waits():
+def test_imported_in_the_middle_of_fairseqs_import_it_waits(run):
     """Nothing is registered before fairseq is complete. The next import of anything does it."""
     code = f"""{REGISTERED}
 def run():
@@ -174,7 +194,7 @@ print(registered(), hooks())
     assert run(code) == ["['RegistrationHook'] False", "False ['RegistrationHook']", "True []"]
 
 
-def test_fairseq_may_import_us_as_its_user_dir_in_the_middle_of_its_own_import():
+def test_fairseq_may_import_us_as_its_user_dir_in_the_middle_of_its_own_import(run):
     code = f"""{REGISTERED}
 from argparse import Namespace
 def run():
@@ -190,7 +210,7 @@ print(registered(), hooks())
 
 
 @pytest.mark.parametrize("first", ["", "import csc_fairseq"])
-def test_fairseq_may_import_us_as_its_user_dir(first):
+def test_fairseq_may_import_us_as_its_user_dir(run, first):
     """Whether we were there or not, and twice."""
     code = f"""{REGISTERED}
 from argparse import Namespace
@@ -205,7 +225,7 @@ print(registered(), hooks())
     assert run(code, Path(csc_fairseq.__file__).parent) == ["True []"]
 
 
-def test_without_fairseq_nothing_happens_until_training_is_asked_for():
+def test_without_fairseq_nothing_happens_until_training_is_asked_for(run):
     code = """
 sys.modules["fairseq"] = None  # as Python marks what must not be imported
 import csc_fairseq
@@ -221,7 +241,7 @@ except csc_fairseq.errors.InputError as error:
     ]
 
 
-def test_an_import_of_fairseq_that_fails_registers_nothing(tmp_path):
+def test_an_import_of_fairseq_that_fails_registers_nothing(run, tmp_path):
     """And a later one that works does."""
     (tmp_path / "fairseq").mkdir()
     (tmp_path / "fairseq" / "__init__.py").write_text("raise RuntimeError('broken')\n")

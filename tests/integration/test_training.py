@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.integration.running import BIN, environment, logged, run_ranks, train
+from tests.integration.running import BIN, environment, logged, run_ranks, run_script, run_together, train
 
 
 def test_training_logs_what_was_promised(trained):
@@ -100,6 +100,61 @@ def test_stop_and_resume_equals_no_stop_bit_for_bit(voices, tmp_path):
     assert any("memory.entries" in name for name in changed) and any("table.weight" in name for name in changed)
 
 
+def test_two_ranks_with_views_as_global_vectors(voices, tmp_path):
+    """The ranks agree to the bit, also at the end of an epoch, where one of them has no data."""
+    limits = ("task.valid_recordings=8", "optimization.max_update=5", "model.global_vectors=views", "model.memory=none")
+    more = (
+        "model.view_aggregate=attention",
+        "task.views=3",
+        "dataset.batch_size=7",
+        "optimization.skip_remainder_batch=false",
+    )
+    states, _ = run_ranks(voices, tmp_path / "two", 2, *limits, *more)
+    for name, value in states[0]["model"].items():
+        assert torch.equal(value, states[1]["model"][name]), f"{name} differs between the ranks"
+    assert "table.weight" not in states[0]["model"] and "identity_key" not in states[0]["model"]
+    assert all(0 < losses["query_loss"] < 1000 for losses in states[0]["losses"]) and len(states[0]["losses"]) == 5
+
+
+VIEW_RANK = """
+import sys, torch
+import torch.distributed as dist
+from csc_fairseq.modules.global_vectors import Talkers
+from csc_fairseq.modules.view_vectors import ViewVectors
+
+world, rank, folder = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+if world > 1:
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=world)
+torch.manual_seed(0)
+vectors = ViewVectors(8, 12.0, "attention")
+torch.nn.init.normal_(vectors.query.weight)
+leaves = torch.randn(18, 8, requires_grad=True)
+numbers = torch.arange(18) // 3 % 5
+part = slice(None) if world == 1 else [slice(0, 11), slice(11, 18)][rank]  # not the same number of streams
+embeddings = torch.nn.functional.normalize(leaves, dim=-1)[part]
+found = vectors.identify(embeddings, Talkers(numbers[part], numbers[part], (torch.arange(18) % 3)[part]))
+found.losses[found.scored].sum().backward()
+gradients = [leaves.grad, vectors.query.weight.grad, vectors.key.weight.grad]
+if world > 1:
+    for gradient in gradients:
+        dist.all_reduce(gradient)
+torch.save({"losses": found.losses.detach(), "gradients": gradients}, f"{folder}/{world}-{rank}.pt")
+"""
+
+
+def test_ranks_compare_with_each_others_talkers(tmp_path):
+    """Losses of all streams, and the gradients of all embeddings and of the attention, are those of one rank with everything."""
+    program = tmp_path / "rank.py"
+    program.write_text(VIEW_RANK)
+    run_script(str(program), "1", "0", str(tmp_path), cwd=tmp_path)
+    run_together(*([str(program), "2", str(rank), str(tmp_path)] for rank in (0, 1)), cwd=tmp_path)
+    one, *two = (torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("1-0", "2-0", "2-1"))
+    torch.testing.assert_close(torch.cat([rank["losses"] for rank in two]), one["losses"])
+    for alone, together in zip(one["gradients"], two[1]["gradients"], strict=True):
+        assert alone.abs().max() > 0.01
+        torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
+
+
 def test_two_ranks_equal_one_rank_at_the_same_global_batch(voices, tmp_path):
     """Two ranks of 4 items against one rank that gathers two batches of 4 per update: losses to 1e-5; ranks agree to the bit."""
     limits = ("task.valid_recordings=16", "optimization.max_update=6", "criterion.contrastive_warmup=0")
@@ -132,12 +187,15 @@ def test_stock_wav2vec_trains_on_the_same_manifests(voices, tmp_path):
 TUNING = ("ctc_probe", "sv_aam", "sv_ge2e", "sv_proto", "sv_wav2vec2")  # need a pre-trained encoder
 
 
-@pytest.mark.parametrize("name", ["csc_debug", "csc_small", "csc_base", "wav2vec2_small", "sv_fbank", *TUNING])
+UNLABELLED = ("csc_small_unlabelled", "csc_base_unlabelled")
+
+
+@pytest.mark.parametrize(
+    "name", ["csc_debug", "csc_small", "csc_base", *UNLABELLED, "wav2vec2_small", "sv_fbank", *TUNING]
+)
 def test_configurations_are_found_by_name_from_anywhere(name, tmp_path):
     pretrained = ("model.pretrained=/pretrained.pt",) if name in TUNING else ()
-    answer = subprocess.run(
-        [str(BIN / "fairseq-hydra-train"), "--config-name", name, "task.data=/data", *pretrained, "--cfg", "job", "--resolve"],
-        cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    words = [str(BIN / "fairseq-hydra-train"), "--config-name", name, "task.data=/data", *pretrained]
+    answer = run_script(*words, "--cfg", "job", "--resolve", cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr[-2000:]
     assert f"save_dir: runs/{name}/checkpoints" in answer.stdout and "data: /data" in answer.stdout

@@ -16,7 +16,8 @@ from csc_fairseq.inference.speaker_encoder import SpeakerEncoder
 from csc_fairseq.modules.separative_encoder import SeparativeEncoder, SeparativeEncoderConfig
 from tests.integration.installing import SITE, build_wheel, checked, copy_sources, make_environment, run, wheel_metadata
 
-pytestmark = pytest.mark.xdist_group("without_fairseq")  # the environment is made once
+# The environment is made once; every command in it imports torch.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("without_fairseq")]
 HINT = "needs fairseq, which is not installed: run pip install 'csc-fairseq[train]'\n"
 
 

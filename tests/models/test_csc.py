@@ -39,6 +39,7 @@ def source() -> torch.Tensor:
 
 def blocks_by_hand(encoder: SeparativeEncoder, source: torch.Tensor) -> list[torch.Tensor]:
     """(B, L, D) after every block of the trunk, for waveforms without padding."""
+    source = source - source.mean(1, keepdim=True)
     level = source.square().mean(1, keepdim=True).sqrt()
     frames = encoder.encoder(source / level).transpose(1, 2)
     padding = torch.zeros(frames.shape[:2], dtype=torch.bool)

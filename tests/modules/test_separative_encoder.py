@@ -57,6 +57,15 @@ def test_level_changes_only_the_level(encoder):
     torch.testing.assert_close(louder.queries, output.queries, atol=1e-4, rtol=1e-4)
 
 
+def test_an_offset_changes_nothing(encoder):
+    """Of the recorder; a padded waveform has it where it is not padded."""
+    source, padding = torch.randn(2, 1000), torch.zeros(2, 1000, dtype=torch.bool)
+    padding[1, 700:] = True
+    plain, moved = encoder(source, padding), encoder(source + torch.tensor([[0.7], [-3.0]]), padding)
+    torch.testing.assert_close(moved.estimates, plain.estimates, atol=1e-3, rtol=0)
+    torch.testing.assert_close(moved.queries, plain.queries, atol=1e-4, rtol=0)
+
+
 def test_digital_silence_stays_finite(encoder):
     output = encoder(torch.zeros(1, 1000))
     assert all(tensor.isfinite().all() for tensor in output)

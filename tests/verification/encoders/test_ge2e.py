@@ -14,12 +14,14 @@ def resemblyzer():
     return pytest.importorskip("resemblyzer", reason="pip install 'csc-fairseq[baselines]' brings resemblyzer")
 
 
+@pytest.mark.slow  # librosa, which it imports, compiles for half a minute
 def test_keeps_what_an_encoder_promises(resemblyzer, require_encoder):
     encoder = ge2e_encoder("ge2e", "cpu")
     require_encoder(encoder)
     assert (encoder.name, encoder.sample_rate) == ("ge2e", 16000)
 
 
+@pytest.mark.slow
 def test_raises_the_volume_and_keeps_the_silence(resemblyzer, waveforms):
     encoder = ge2e_encoder("ge2e", "cpu")
     network = resemblyzer.VoiceEncoder("cpu", verbose=False)

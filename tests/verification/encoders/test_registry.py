@@ -58,7 +58,9 @@ def test_specs_that_name_nothing(bundle):
     with pytest.raises(InputError, match="layer is given twice"):
         parse_spec("a.pt,layer=1,layer=2")
     for text in ("mfccs", "some text", "a:b:c", "module:"):
-        with pytest.raises(InputError, match=f"encoder '{text}': is not an encoder; expected mfcc, ge2e, untrained:CONFIG"):
+        with pytest.raises(
+            InputError, match=f"encoder '{text}': is not an encoder; expected mfcc, ge2e, untrained:CONFIG"
+        ):
             make_encoder(text, "cpu")
     with pytest.raises(InputError, match="absent.pt: no such file"):
         make_encoder("absent.pt", "cpu")

@@ -1,0 +1,76 @@
+"""`csc cluster`: pseudo-speakers for recordings that nobody has labelled, beside their manifest."""
+
+import argparse
+from pathlib import Path
+
+from csc_fairseq.cli.model_options import add_model_arguments, add_resample_argument, load_model
+from csc_fairseq.errors import InputError
+
+SUMMARY = "group the recordings of manifests by voice, for a training with task.identity=cluster"
+EXAMPLE = "csc cluster manifests/train.tsv manifests/valid.tsv --model checkpoint_best.pt"
+FEWEST = 8  # recordings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of this verb."""
+    parser.add_argument(
+        "manifests",
+        nargs="+",
+        type=Path,
+        metavar="X.tsv",
+        help="manifests, clustered together; X.cluster is written beside each",
+    )
+    add_model_arguments(parser)
+    parser.add_argument(
+        "--clusters",
+        type=int,
+        metavar="K",
+        help="their number (default: the one at which two halves of the recordings agree most)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the clustering (default: %(default)s)")
+    parser.add_argument("--force", action="store_true", help="replace .cluster files that are there")
+    add_resample_argument(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Writes the .cluster files, and prints sizes and, where there are .spk files, purity and NMI, which nothing depends on."""
+    import numpy as np
+
+    from csc_fairseq.corpora.clustering import cluster, normalised_information, purity
+    from csc_fairseq.data.manifest import label_path, read_labels, read_manifest, write_labels
+    from csc_fairseq.inference.many_recordings import embed_files
+
+    manifests = [read_manifest(path) for path in arguments.manifests]
+    outputs = [label_path(manifest, "cluster") for manifest in manifests]
+    for path in outputs:
+        if path.exists() and not arguments.force:
+            raise InputError(f"{path}: is there already; move it away, or replace it with --force")
+    files = [manifest.file(i) for manifest in manifests for i in range(len(manifest))]
+    if len(files) < FEWEST:
+        raise InputError(
+            f"{manifests[0].path}: {len(files)} recordings in all, expected at least {FEWEST}; add recordings"
+        )
+    if arguments.clusters is not None and not 2 <= arguments.clusters <= len(files) // 2:
+        raise InputError(f"--clusters {arguments.clusters}: expected 2 to {len(files) // 2}, half of the recordings")
+    known = all(label_path(manifest, "spk").is_file() for manifest in manifests)
+    speakers = [label for manifest in manifests for label in read_labels(manifest, "spk")] if known else []
+    embeddings = embed_files(load_model(arguments), files, resample=arguments.resample)
+    found = cluster(embeddings, arguments.clusters, arguments.seed)
+    for count, stability in found.tried:
+        print(f"{count:>8} clusters: two halves agree by {stability:.3f} nats")
+    sizes = np.bincount(found.labels)
+    print(
+        f"{found.count} clusters of {len(files)} recordings: largest {sizes[0]}, median {np.median(sizes):g}, "
+        f"{int((sizes == 1).sum())} with one recording"
+    )
+    if known:
+        print(
+            f"against {len(set(speakers))} speakers of .spk: purity {purity(found.labels, speakers):.3f}, "
+            f"NMI {normalised_information(found.labels, speakers):.3f}"
+        )
+    first = 0
+    for manifest, path in zip(manifests, outputs, strict=True):
+        write_labels(path, [f"c{label}" for label in found.labels[first : first + len(manifest)].tolist()])
+        first += len(manifest)
+        print(path)
+    return 0

@@ -1,0 +1,101 @@
+"""Global speaker vectors as running means of what was heard of each identity."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from csc_fairseq.losses.contrastive import contrastive_separative_loss, identity_logits
+from csc_fairseq.modules.condition_attention import gather_over_ranks
+from csc_fairseq.modules.global_vectors import Identification, Talkers, alpha_buffer
+
+KEPT = 0.5  # of a row at each visit
+CENTRE_KEPT = 0.9  # of the mean query at each update
+
+
+class MeanTable(nn.Module):
+    """A row for each training identity, moved half-way to the mean of its queries at every visit; no gradient, no optimiser state.
+
+    The mean of all queries is subtracted before queries are compared: at first all share one direction, rows that were visited long
+    ago least of all, and moving away from the fresh rows would move a query away from its own. Rows that were never visited take no
+    part. (Our choice; the gradient of a learnt row is one positive in hundreds of updates, which Adam forgets.)
+
+    Args:
+        identities: N. channels: E. alpha: concentration α.
+    """
+
+    weight: Tensor
+    visited: Tensor
+    centre: Tensor
+
+    def __init__(self, identities: int, channels: int, alpha: float) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.zeros(identities, channels))
+        self.register_buffer("visited", torch.zeros(identities, dtype=torch.bool))
+        self.register_buffer("centre", torch.zeros(channels))
+        self.register_buffer("_alpha", alpha_buffer(alpha))
+        self._staged: list[tuple[Tensor, Tensor]] = []
+
+    @property
+    def alpha(self) -> Tensor:
+        """α, a scalar float32."""
+        return self._alpha.float()
+
+    def identify(self, embeddings: Tensor, talkers: Talkers) -> Identification:
+        """Looks for each talker's row among all that were visited. Talkers without such a row are not scored."""
+        rows, visited = talkers.rows, self.visited
+        scored = (rows >= 0) & visited[rows.clamp_min(0)]
+        losses = embeddings.new_zeros(len(embeddings), dtype=torch.float32)
+        correct = torch.zeros_like(scored)
+        if scored.any():
+            centred = self._centred(embeddings[scored])
+            losses[scored] = contrastive_separative_loss(
+                centred, self.weight, rows[scored], self.alpha, hidden=~visited
+            )
+            with torch.no_grad():
+                logits = identity_logits(centred, self.weight, self.alpha).masked_fill(~visited, -torch.inf)
+                correct[scored] = logits.argmax(1) == rows[scored]
+        return Identification(
+            losses, scored, correct, losses.new_tensor(max(int(visited.sum()), 1)).log().expand_as(losses)
+        )
+
+    def spread(self) -> Tensor:
+        """1 − mean cosine between distinct rows that were visited, as `SpeakerTable.spread`."""
+        count = self.visited.sum()
+        return 1 - (self.weight.sum(0).square().sum() - count) / (count * (count - 1)).clamp_min(1)
+
+    def stage(self, embeddings: Tensor, talkers: Talkers) -> None:
+        """Keeps the embeddings of an update until `commit`."""
+        known = talkers.rows >= 0
+        self._staged.append((embeddings.detach().float()[known], talkers.rows[known]))
+
+    def discard_last(self) -> None:
+        """Forgets the last staged batch, a dummy that fairseq gave to a rank without data."""
+        self._staged.pop()
+
+    @torch.no_grad()
+    def commit(self) -> None:
+        """Moves the rows, and the mean of all queries, by everything staged on all ranks."""
+        batches, self._staged = gather_over_ranks(self._staged), []
+        if not batches:
+            return
+        embeddings = torch.cat([batch for batch, _ in batches]).to(self.weight)
+        rows = torch.cat([batch for _, batch in batches]).to(self.weight.device)
+        sound = embeddings.isfinite().all(dim=1)  # a step that overflowed in half precision must not poison later ones
+        embeddings, rows = embeddings[sound], rows[sound]
+        if not len(rows):
+            return
+        centre = embeddings.mean(0)
+        self.centre.copy_(
+            torch.where(self.visited.any(), CENTRE_KEPT * self.centre + (1 - CENTRE_KEPT) * centre, centre)
+        )
+        names, number = torch.unique(rows, return_inverse=True)
+        means = torch.zeros(len(names), self.weight.shape[1], device=rows.device).index_add_(
+            0, number, self._centred(embeddings)
+        )
+        means = F.normalize(means, dim=-1)
+        kept = torch.where(self.visited[names], KEPT, 0.0).unsqueeze(1)
+        self.weight[names] = F.normalize(kept * self.weight[names] + (1 - kept) * means, dim=-1)
+        self.visited[names] = True
+
+    def _centred(self, embeddings: Tensor) -> Tensor:
+        return F.normalize(embeddings.float() - self.centre, dim=-1)

@@ -32,7 +32,7 @@ from csc_fairseq.errors import InputError
 
 SUMMARY = "write manifests for a corpus of speech, or for noise and room impulse responses; transcripts"
 EXAMPLE = "csc prepare folders /data/LibriSpeech --speaker-level 2 --session-level 3 --out manifests"
-UTTERANCE_SHARE = 0.03
+UTTERANCE_SHARE, FEWEST_UTTERANCES = 0.03, 20  # held out where --valid-share is not given
 EXAMPLE_AUDIO = "csc prepare audio /data/musan/noise --out manifests/noise.tsv"
 EXAMPLE_TRANSCRIPTS = "csc prepare transcripts manifests/train.tsv manifests/valid.tsv manifests/test.tsv"
 
@@ -277,7 +277,10 @@ def _check_hold_out(args: argparse.Namespace) -> None:
 
 
 def _hold_out_recordings(names: Sequence[str], args: argparse.Namespace) -> list[bool]:
-    share = UTTERANCE_SHARE if args.valid_share is None else args.valid_share
+    """Few recordings need a larger share, or validation would be of next to nothing."""
+    share = args.valid_share
+    if share is None:
+        share = max(UTTERANCE_SHARE, min(0.2, FEWEST_UTTERANCES / len(names)))
     return choose_held_out_recordings(names, share, args.seed)
 
 

@@ -36,6 +36,11 @@ LONGEST_SECONDS = 10.0  # of recordings in verification; also the default of `cs
 EXAMPLES = 15  # mixtures; the page plays the median one, neither the best nor the worst
 # What the demo changes in csc_debug, so that training takes about five minutes on two cores.
 OVERRIDES = (
+    # No labels: a recording is an identity, and its two views find each other among all talkers of a batch.
+    "task.identity=utterance",
+    "model.global_vectors=views",
+    "model.memory=none",
+    "checkpoint.best_checkpoint_metric=view_eer",
     "task.view_seconds=2",
     # Voices are learnt fastest alone, but separation needs mixtures. The share changes over the first 300 updates.
     "task.single_talker_share_start=0.8",

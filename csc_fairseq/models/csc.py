@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Optional  # Optional in dataclasses only: fairseq's parser does not read `X | None`
 
 import torch
 from fairseq.dataclass import FairseqDataclass
@@ -10,6 +10,8 @@ from fairseq.models import BaseFairseqModel, register_model
 from omegaconf import II
 from torch import Tensor
 
+from csc_fairseq.checkpoints.checkpoint import PRETRAINING_SPEAKERS, Checkpoint, read_checkpoint
+from csc_fairseq.checkpoints.network import CONDITION_MEMORY, separative_encoder
 from csc_fairseq.errors import InputError
 from csc_fairseq.modules.global_vectors import KINDS, Talkers
 from csc_fairseq.modules.identity_rows import IdentityRows
@@ -30,6 +32,9 @@ class CscConfig(SeparativeEncoderConfig, FairseqDataclass):
         "table",
         "what a talker is compared with: views (the other views of the identity in the batch), table (a learnt row for each "
         "training identity), table_mean (a running mean of its queries)",
+    )
+    pretrained: Optional[str] = option(
+        None, "checkpoint of csc whose encoder this training starts from; null: from scratch"
     )
     view_aggregate: str = option("mean", "how views become one vector where there are more than two: mean or attention")
 
@@ -79,8 +84,42 @@ class CscModel(IdentityRows, BaseFairseqModel):
 
     @classmethod
     def build_model(cls, cfg: CscConfig, task: Any) -> "CscModel":
-        """Called by fairseq; the task knows the identities."""
-        return cls(cfg, task.identities)
+        """Called by fairseq; the task knows the identities.
+
+        `cfg.pretrained` is read unless the task was restored from a checkpoint, which has better weights. What it says of the
+        speakers that were heard goes into the task's state.
+        """
+        model = cls(cfg, task.identities)
+        fresh: list[Checkpoint] = []
+
+        def speakers_of_pretrained() -> list[str] | None:
+            fresh.append(read_checkpoint(cfg.pretrained))
+            return None if fresh[0].all_speakers is None else sorted(fresh[0].all_speakers)
+
+        if cfg.pretrained is not None:
+            task.state.add_factory(PRETRAINING_SPEAKERS, speakers_of_pretrained)
+            getattr(task.state, PRETRAINING_SPEAKERS)  # calls the factory unless the state was restored
+        for checkpoint in fresh:
+            model.start_from(checkpoint)
+        return model
+
+    def start_from(self, checkpoint: Checkpoint) -> None:
+        """Takes over the encoder of a checkpoint of csc, but for its condition memory.
+
+        InputError: another architecture, a damaged file, or other sizes than this model's, which it names.
+        """
+        network = separative_encoder(checkpoint)
+        for field in fields(SeparativeEncoderConfig):
+            theirs, ours = getattr(network.config, field.name), getattr(self.encoder.config, field.name)
+            if theirs != ours and not field.name.startswith("memory"):
+                raise InputError(
+                    f"{checkpoint.path}: has model.{field.name}={theirs}, but this training {ours}; set it to {theirs}, or choose "
+                    "another model.pretrained"
+                )
+        weights = {
+            name: weight for name, weight in network.state_dict().items() if not name.startswith(CONDITION_MEMORY)
+        }
+        self.encoder.load_state_dict(self.encoder.state_dict() | weights)
 
     def forward(
         self,

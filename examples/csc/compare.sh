@@ -24,60 +24,23 @@ runs on one thread unless OMP_NUM_THREADS says otherwise. Also from the environm
 END
 }
 
-fail() { echo "compare.sh: $*" >&2; exit 2; }
-
 [ $# -eq 2 ] || { usage; exit 2; }
-[ "${BASH_VERSINFO[0]}" -ge 5 ] || fail "bash ${BASH_VERSION} found, 5 or newer needed"
-for program in csc fairseq-hydra-train; do
-  command -v "$program" > /dev/null || fail "$program: not found; activate the environment that csc-fairseq is installed in"
-done
+here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=steps.sh
+source "$here/steps.sh"
 for given in "${CSC:-}" "${W2V:-}"; do
   [ -z "$given" ] || [ -f "$given" ] || fail "$given: no such checkpoint (CSC, W2V)"
 done
 trainings=${TRAININGS:-2}
 [[ $trainings =~ ^[1-9][0-9]*$ ]] || fail "TRAININGS=$trainings: not a number of trainings"
-[ -d "$1" ] || fail "$1: no such folder"
-data=$(cd "$1" && pwd)
-mkdir -p "$2"
-out=$(cd "$2" && pwd)
-case "$data$out" in *[,\(\)=\#\ ]*) fail "$data, $out: the training command takes no paths with blanks or , ( ) = #" ;; esac
-here=$(cd "$(dirname "$0")" && pwd)
+folders "$1" "$2"
 python=$(dirname "$(command -v csc)")/python
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} OMP_WAIT_POLICY=passive
 read -ra csc_options <<< "${CSC_OPTIONS:-}"
 read -ra w2v_options <<< "${W2V_OPTIONS:-}"
 read -ra tune <<< "${TUNE:-}"
 read -ra csc_tune <<< "${CSC_TUNE:-}"
 read -ra w2v_tune <<< "${W2V_TUNE:-}"
 read -ra evaluate <<< "${EVALUATE:-}"
-
-# Every job is a process group of its own, which ends as a whole: a training left alone would go on writing beside the next one.
-set -m
-stop() {
-  trap - INT TERM EXIT
-  local job
-  for job in $(jobs -p); do kill -TERM -- "-$job" 2> /dev/null || true; done
-  wait
-  exit "$1"
-}
-trap 'stop 130' INT
-trap 'stop 143' TERM
-trap 'stop $?' EXIT
-
-# waiting COMMAND...: in the background, since bash hears no signal before a command in the foreground has ended.
-waiting() { "$@" & wait $!; }
-
-# once FOLDER WORD...: whether a step is still to be done; refuses a folder where it was done, or begun, in another way.
-once() {
-  local folder=$1
-  shift
-  mkdir -p "$folder"
-  if [ -f "$folder/command" ] && [ "$(< "$folder/command")" != "$*" ]; then
-    fail "$folder was made with other options or files; take another OUT, or remove that folder. It has: $(< "$folder/command")"
-  fi
-  printf '%s\n' "$*" > "$folder/command"
-  [ ! -f "$folder/complete" ]
-}
 
 # --- manifests -------------------------------------------------------------------------------------------------------------------
 if [ -f "$data/train.tsv" ]; then
@@ -108,7 +71,7 @@ for split in train valid dev test; do
     [ -f "$manifests/$split.$suffix" ] || fail "$manifests/$split.$suffix: not found; see \`csc prepare folders --help\`"
   done
 done
-contents=$(LC_ALL=C; cat "$manifests"/*.tsv "$manifests"/*.spk | cksum)  # in an order that no locale changes
+contents=$(checksum "$manifests")
 mixing=("task.data=$manifests") conditions=()
 for kind in noise rir; do
   if [ -f "$manifests/$kind.tsv" ]; then mixing+=("task.$kind=$manifests/$kind.tsv"); fi
@@ -117,23 +80,6 @@ if [ -f "$manifests/test_noise.tsv" ]; then conditions+=(--noise "other=$manifes
 if [ -f "$manifests/test_rir.tsv" ]; then conditions+=(--rir "$manifests/test_rir.tsv"); fi
 
 # --- training --------------------------------------------------------------------------------------------------------------------
-# train NAME CONFIG OPTION...: into OUT/NAME, unless it is complete; its output goes to OUT/NAME.log.
-train() {
-  local name=$1 config=$2 word files="manifests $contents"
-  shift 2
-  for word in "$@"; do
-    case "$word" in model.pretrained=*) files+=", pre-trained $(cksum < "${word#*=}")" ;; esac
-  done
-  if ! once "$out/$name" "$config" "$@" "($files)"; then return; fi
-  echo "$name: training, see $out/$name.log"
-  if ! fairseq-hydra-train --config-name "$config" "hydra.run.dir=$out/$name" "$@" >> "$out/$name.log" 2>&1; then
-    echo "$name: failed, the end of $out/$name.log is:" >&2
-    tail -n 5 "$out/$name.log" | cut -c 1-400 >&2
-    return 1
-  fi
-  touch "$out/$name/complete"
-}
-
 # start COMMAND...: in the background, once fewer than TRAININGS run. finish: waits for all of them; fails if one failed.
 running=0 failed=0
 next() { wait -n || failed=1; running=$((running - 1)); }

@@ -1,17 +1,20 @@
 """The fairseq model: features of every block in wav2vec 2.0's form, removal of what fine-tuning does not need, old checkpoints."""
 
 from dataclasses import asdict
+from types import SimpleNamespace
 
 import pytest
 import torch
 from fairseq import checkpoint_utils
 from fairseq.models.wav2vec import Wav2Vec2Config, Wav2Vec2Model
+from fairseq.tasks.fairseq_task import StatefulContainer
 
 from csc_fairseq.errors import InputError
 from csc_fairseq.models.csc import CscConfig, CscModel, encoder_config
 from csc_fairseq.modules.segmentation import overlap_add, segment, segment_padding
 from csc_fairseq.modules.separative_encoder import SeparativeEncoder
 from csc_fairseq.tasks.csc_pretraining import CscPretrainingTask
+from tests.making import csc_checkpoint, saved
 
 BLOCKS, IDENTITIES = 3, ["a", "b", "c"]
 SIZES = dict(
@@ -196,3 +199,24 @@ def test_checkpoints_with_a_learnable_alpha_load(model, source, tmp_path):
     assert isinstance(task, CscPretrainingTask) and task.identities == IDENTITIES
     assert loaded.table.alpha == 7.5 and loaded.num_updates == 5
     assert torch.equal(loaded.eval()(source).attended, model(source).attended)
+
+
+def test_starts_from_another_training(model, source, tmp_path):
+    """Whatever its identities, its global vectors and its memory; the speakers it heard are told to the new task."""
+    path = saved(csc_checkpoint(model.encoder, identities=["x", "y"], identity_level="speaker"), tmp_path / "old.pt")
+    torch.manual_seed(9)
+    cfg = CscConfig(**SIZES | {"memory": "none"}, global_vectors="views", pretrained=str(path))
+    task = SimpleNamespace(state=StatefulContainer(), identities=["r1", "r2", "r3"])
+    fresh = CscModel.build_model(cfg, task)
+    assert torch.equal(fresh.eval()(source).queries, model(source).queries)
+    assert fresh.encoder.attention is None and task.state.pretraining_speakers == ["x", "y"]
+    path.unlink()
+    again = CscModel.build_model(cfg, task)  # of a task that was restored; the weights come from its checkpoint
+    assert not torch.equal(again.eval()(source).queries, model(source).queries)
+
+
+def test_a_start_of_another_size_is_named(model, tmp_path):
+    path = saved(csc_checkpoint(model.encoder), tmp_path / "old.pt")
+    cfg = CscConfig(**SIZES | {"stream_channels": 8}, pretrained=str(path))
+    with pytest.raises(InputError, match=r"old.pt: has model.stream_channels=\d+, but this training 8; set it to"):
+        CscModel.build_model(cfg, SimpleNamespace(state=StatefulContainer(), identities=IDENTITIES))

@@ -1,0 +1,79 @@
+"""The label-free pipeline on a folder of recordings: every step, then nothing again, then one step more."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from csc_fairseq.checkpoints.checkpoint import read_checkpoint
+from csc_fairseq.data.manifest import read_manifest
+from tests.integration.running import BIN, QUICK, environment
+
+pytestmark = pytest.mark.slow
+
+SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "csc" / "label_free.sh"
+OPTIONS = (
+    "task.identity=utterance", "model.global_vectors=views", "model.memory=none", "checkpoint.best_checkpoint_metric=view_eer",
+    "optimization.max_update=8",
+)  # fmt: skip
+
+
+@pytest.fixture
+def pipeline(voices, tmp_path):
+    """pipeline(rounds) runs the script on a flat folder; (status, what it printed)."""
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for number, recording in enumerate(sorted((voices / "audio").rglob("*.flac"))):
+        shutil.copy(recording, flat / f"{number:03}.flac")
+
+    def run(rounds: int, **variables: str) -> tuple[int, str]:
+        options = [option for option in QUICK if not option.startswith("model.memory")]
+        around = environment() | {
+            "PATH": f"{BIN}:{os.environ['PATH']}", "ROUNDS": str(rounds), "CONFIG": "csc_debug",
+            "OPTIONS": " ".join([*options, *OPTIONS]), "NEXT": "optimization.lr=[0.001]", "TEST": f"{voices}/test.tsv",
+            "EVALUATE": "--replicates 20 --seconds 1",
+        }  # fmt: skip
+        answer = subprocess.run(
+            [SCRIPT, flat, tmp_path / "out"], env=around | variables, capture_output=True, text=True, check=False
+        )
+        return answer.returncode, answer.stdout + answer.stderr
+
+    return run
+
+
+def test_rounds(pipeline, tmp_path):
+    out = tmp_path / "out"
+    status, printed = pipeline(1)
+    assert status == 0, printed[-3000:]
+    split = [read_manifest(out / "manifests" / f"{name}.tsv") for name in ("train", "valid")]
+    labels = [(out / "clusters1" / f"{name}.cluster").read_text().splitlines() for name in ("train", "valid")]
+    assert [len(part) for part in labels] == [len(manifest) for manifest in split]
+    assert not list(out.rglob("*.spk")) and "purity" not in printed
+    last = [read_checkpoint(out / f"round{number}" / "checkpoints" / "checkpoint_last.pt") for number in (0, 1)]
+    assert [checkpoint.identity_level for checkpoint in last] == ["utterance", "cluster"]
+    assert last[1].speakers == set()
+    results = json.loads((out / "evaluation" / "results.json").read_text())["results"]
+    assert {result["encoder"] for result in results} == {"round0", "round1"}
+    assert printed.splitlines()[-1] == f"the encoder: {out}/round1/checkpoints/checkpoint_last.pt"
+
+    written = {path: path.stat().st_mtime_ns for path in out.rglob("*.pt")}
+    status, printed = pipeline(1)
+    assert status == 0 and "training" not in printed and "clustering" not in printed
+    assert written == {path: path.stat().st_mtime_ns for path in out.rglob("*.pt")}
+    status, printed = pipeline(1, CLUSTER="--clusters 3")
+    assert status == 2 and "was made with other options" in printed
+
+
+def test_bad_input_is_one_line(pipeline, tmp_path):
+    for variables, found in (
+        ({"ROUNDS": "x"}, "ROUNDS=x: not a number of rounds"),
+        ({"TEST": "gone.tsv"}, "TEST=gone.tsv: has no speaker labels"),
+    ):
+        status, printed = pipeline(1, **variables)
+        assert status == 2 and printed == f"label_free.sh: {found}" + printed[len(f"label_free.sh: {found}") :]
+    (tmp_path / "flat" / "train.tsv").write_text("x\n")
+    status, printed = pipeline(0)
+    assert status == 2 and "valid.tsv: not found; hold recordings out" in printed

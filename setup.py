@@ -30,6 +30,9 @@ DEMO = [
     *TRAIN,  # the demo trains
     "espeakng-loader",  # the espeak-ng library, its data and its voices, as one package
 ]
+CLUSTER = [
+    "faiss-cpu",  # k-means of `csc cluster` for hundreds of thousands of recordings; scikit-learn does it for fewer
+]
 BASELINES = [
     "resemblyzer",  # the GE2E encoder, weights included, to compare with
     "setuptools>=77,<81",  # resemblyzer imports webrtcvad, and that pkg_resources, which setuptools 81 dropped
@@ -60,6 +63,6 @@ setup(
     + find_namespace_packages(include=["hydra_plugins", "hydra_plugins.csc_search_path"]),
     package_data={"csc_fairseq": ["py.typed", "config/*.yaml", "config/*/*.yaml"]},
     install_requires=REQUIRED,
-    extras_require={"train": TRAIN, "demo": DEMO, "baselines": BASELINES, "test": list(dict.fromkeys(TEST))},
+    extras_require={"train": TRAIN, "demo": DEMO, "cluster": CLUSTER, "baselines": BASELINES, "test": list(dict.fromkeys(TEST))},
     entry_points={"console_scripts": ["csc = csc_fairseq.cli.main:main"]},
 )

@@ -113,7 +113,7 @@ def kmeans(embeddings: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Centroids [count, E] of [n, E] embeddings: by scikit-learn, or by faiss from FAISS_FROM recordings on."""
     if len(embeddings) >= FAISS_FROM:
         try:
-            import faiss
+            import faiss  # type: ignore[import-not-found]
         except ImportError:
             pass
         else:

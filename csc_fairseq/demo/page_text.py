@@ -16,7 +16,8 @@ ORIGINS = (
         "From the paper's abstract",
         (
             "A shared separative trunk with one head that separates and one head that embeds, trained together.",
-            "Cross-attention conditions the embedding (bottom-up query) on a memory of other conditions.",
+            "Speaker representations under various interfering conditions answer the embedding (bottom-up query): here the "
+            "other view of the same recording, under another interference.",
             "The contrastive separative loss against global speaker vectors: probabilistic, a lower bound on mutual "
             "information, without negative sampling.",
         ),
@@ -24,12 +25,10 @@ ORIGINS = (
     (
         "Our choices",
         (
-            "The global speaker vectors are a learnt table with one row per identity; the loss "
-            "sums over all rows exactly.",
+            "That other view is the global speaker vector. The loss sums over all talkers of a batch, those who interfere "
+            "among them; no speaker label is read.",
             "GALR blocks (recurrent within segments, attentive across them), utterance-level "
             "permutation-invariant SI-SNR, and the same permutation for the embeddings.",
-            "The memory holds earlier mixtures of all identities, never chosen by label. "
-            "Embeddings are the queries, which do not depend on the memory.",
             "The synthetic voices, the size of the network, every training setting, and the trials.",
         ),
     ),
@@ -42,5 +41,5 @@ def summary(options: CorpusOptions, history: History, held_out: int) -> str:
         f"{options.voices} voices of espeak-ng, {options.utterances} utterances each of "
         f"{options.seconds[0]:g} to {options.seconds[1]:g} seconds; {held_out} voices were held out. "
         f"A small CSC model learnt from mixtures of the others for {history.last(UPDATE):.0f} updates "
-        f"in {history.last('wall') / 60:.1f} minutes, with speaker labels as identities."
+        f"in {history.last('wall') / 60:.1f} minutes. The names of the voices served the trials alone: learning was without labels."
     )

@@ -17,7 +17,7 @@ STATISTICS = re.compile(r"\[(train_inner|train|valid)\]\[INFO\] - (\{.*\})\s*$")
 HINT = "Set the environment variable HYDRA_FULL_ERROR"  # Hydra's last line, after the error itself
 UPDATE, VALID_UPDATE = "num_updates", "valid_num_updates"
 # What the progress bar shows: the name of a figure in the validation log, and its name in the bar.
-SHOWN = {"valid_si_snri": "SI-SNRi dB", "valid_accuracy": "accuracy", "valid_bound": "bound nats"}
+SHOWN = {"valid_si_snri": "SI-SNRi dB", "valid_view_eer": "view EER %", "valid_bound": "bound nats"}
 
 
 class History:

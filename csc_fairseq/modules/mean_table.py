@@ -26,6 +26,7 @@ class MeanTable(nn.Module):
     weight: Tensor
     visited: Tensor
     centre: Tensor
+    _alpha: Tensor
 
     def __init__(self, identities: int, channels: int, alpha: float) -> None:
         super().__init__()

@@ -20,6 +20,8 @@ class ViewVectors(nn.Module):
         channels: E. alpha: concentration α. aggregate: attention or mean.
     """
 
+    _alpha: Tensor
+
     def __init__(self, channels: int, alpha: float, aggregate: str) -> None:
         super().__init__()
         self.register_buffer("_alpha", alpha_buffer(alpha))

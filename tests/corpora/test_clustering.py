@@ -1,5 +1,7 @@
 """Pseudo-speakers on embeddings whose groups are known: their number, their members, and figures that agree with definitions."""
 
+import sys
+
 import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
@@ -77,8 +79,13 @@ def test_purity_and_nmi():
     assert normalised_information(labels, [str(label) for label in labels]) == pytest.approx(1)
 
 
-def test_faiss_is_used_for_many_where_it_is_installed(monkeypatch):
-    """Without it, scikit-learn does the same."""
+@pytest.mark.parametrize("installed", [False, True])
+def test_many_recordings(monkeypatch, installed):
+    """faiss does it where it is installed, scikit-learn elsewhere."""
+    if installed:
+        pytest.importorskip("faiss", reason="pip install 'csc-fairseq[cluster]' brings faiss")
+    else:
+        monkeypatch.setitem(sys.modules, "faiss", None)
     monkeypatch.setattr(clustering, "FAISS_FROM", 1)
     embeddings, speakers = voices(6, 20)
     centroids = kmeans(embeddings, 6, seed=0)

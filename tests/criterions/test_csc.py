@@ -211,13 +211,13 @@ def test_running_means_learn_after_the_step(batch):
     assert "table.weight" in model.state_dict() and "table.weight" not in dict(model.named_parameters())
 
 
-def noise_loss(voices, memory: str) -> float:
+def noise_loss(voices, memory: str, global_vectors: str = "table") -> float:
     """Trains where the first view of every item is replaced by noise, and returns ℓ(s) in nats of such views on fresh mixes.
 
     What is left to learn from is the noise itself, which tells nothing, and the memory.
     """
     mixes = dataset(voices, options=replace(OPTIONS, single_talker_share=1.0, noise_probability=0.0, view_frames=4000))
-    model, criterion = build(memory, contrastive_weight=30.0)
+    model, criterion = build(memory, global_vectors=global_vectors, contrastive_weight=30.0)
     optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
     noise = torch.Generator().manual_seed(0)
 
@@ -252,3 +252,9 @@ def test_noise_lowers_nothing_with_the_bank_and_much_with_label_chosen_keys(voic
     """Eight identities, equally frequent. The label-chosen memory answers for noise what only the other view could know."""
     assert noise_loss(voices, "bank") > math.log(8) - 0.05
     assert noise_loss(voices, "conditions") < 0.75 * math.log(8)
+
+
+@pytest.mark.slow  # a training
+def test_noise_lowers_nothing_with_views(voices):
+    """The other view has speech, and all that are compared with it are made of as many views: nothing gives it away."""
+    assert noise_loss(voices, "none", "views") > math.log(8) - 0.05

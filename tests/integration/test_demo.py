@@ -19,7 +19,7 @@ ROWS = (
     "EER, another talker at 0 dB",
     "SI-SNR improvement",
     "Mutual information, at least",
-    "Voice identified",
+    "Other view, EER",
 )
 
 
@@ -60,17 +60,20 @@ def result(condition: str, targets: int, nontargets: int, eer: Estimate, si_snri
 def test_results_are_read_from_the_right_places():
     history = History()
     history.validation = [
-        {"valid_num_updates": 100.0, "valid_bound": 0.1, "valid_accuracy": 0.1},
-        {"valid_num_updates": 200.0, "valid_bound": 1.234, "valid_accuracy": 0.456},
+        {"valid_num_updates": 100.0, "valid_bound": 0.1, "valid_view_eer": 40.0, "valid_bound_cap": 2.079},
+        {"valid_num_updates": 200.0, "valid_bound": 1.234, "valid_view_eer": 12.345, "valid_bound_cap": 2.079},
     ]
     clean = result("clean", 200, 3000, Estimate(0.0312, 0.021, 0.048), None)
     talker = result("talker 0 dB", 201, 3001, Estimate(0.2, 0.15, 0.25), 4.25)
-    rows = headlines([clean, talker], history, voices=40)
+    rows = headlines([clean, talker], history)
     assert [row.name for row in rows] == list(ROWS)
-    assert [row.value for row in rows] == ["3.1 %", "20.0 %", "+4.2 dB", "1.23 nats", "46 %"]
+    assert [row.value for row in rows] == ["3.1 %", "20.0 %", "+4.2 dB", "1.23 nats", "12.3 %"]
     assert "200 target and 3000 non-target" in rows[0].remark and "2.1 to 4.8 %" in rows[0].remark
     assert "201 target and 3001 non-target" in rows[1].remark and "15.0 to 25.0 %" in rows[1].remark
-    assert f"log 40 = {math.log(40):.2f}" in rows[3].remark and "2.5 % by chance" in rows[4].remark
+    assert (
+        "of at most 2.08, the log of the 8 recordings in a batch" in rows[3].remark
+        and "50 % by chance" in rows[4].remark
+    )
 
 
 def test_curves_come_from_training_and_validation():

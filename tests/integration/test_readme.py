@@ -18,6 +18,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 TRAINING = {
     "csc_debug": ("optimization.max_update=6", *QUICK),
     "csc_small": ("optimization.max_update=6", *QUICK),
+    "csc_small_unlabelled": ("optimization.max_update=6", *QUICK),
     "wav2vec2_small": ("optimization.max_update=3", "dataset.max_tokens=64000", "lr_scheduler.warmup_updates=0"),
     "sv_aam": tuple("dataset.valid_subset=dev" if "valid_subset" in word else word for word in QUICK_TUNING),
     "ctc_probe": ("optimization.max_update=3", "dataset.num_workers=0", "lr_scheduler.warmup_updates=1"),
@@ -35,6 +36,9 @@ def place(voices: Path, tmp_path: Path) -> Path:
     """A folder to work in, and /data: speech by speaker with a table of splits, noise and a room response."""
     data = tmp_path / "data"
     shutil.copytree(voices / "audio", data / "speech")
+    (data / "recordings").mkdir()
+    for number, recording in enumerate(sorted((data / "speech").rglob("*.flac"))):
+        shutil.copy(recording, data / "recordings" / f"{number:03}.flac")
     rows = [f"s{number:02d} {'train' if number < 5 else 'dev' if number < 8 else 'test'}" for number in range(12)]
     (data / "splits.tsv").write_text("\n".join(rows) + "\n")
     rng = np.random.default_rng(0)
@@ -66,6 +70,7 @@ def run_line(line: str, place: Path) -> str:
     elif words[0].startswith("examples/"):
         folder = REPOSITORY
         options = {"CSC_OPTIONS": "csc_small", "W2V_OPTIONS": "wav2vec2_small", "TUNE": "sv_aam"}
+        options["OPTIONS"] = "csc_small_unlabelled"
         around |= {variable: " ".join(TRAINING[name]) for variable, name in options.items()}
         around |= {"PATH": f"{BIN}:{around['PATH']}", "EVALUATE": "--replicates 20 --seconds 1"}
     done = subprocess.run(

@@ -2,9 +2,9 @@
 
 Usage: python benchmarks/global_vectors.py [--steps 12]
 
-Every recording is an identity. Each line is a process of its own: csc_debug's sizes, the criterion and Adam as in training, on mixtures
-drawn from a manifest of that many recordings, whose audio is noise made on the spot. CPU seconds are of one thread and of the
-quickest step; memory is what the process holds after the steps beyond what it held with manifest and pool (Linux).
+Every recording is an identity. Each line is a process of its own: csc_debug's sizes, the criterion and Adam as in training, on
+mixtures drawn from a manifest of that many recordings, whose audio is noise made on the spot. CPU seconds are of one thread and of
+the quickest step; memory is what the process holds after the steps beyond what it held with manifest and pool (Linux).
 """
 
 import argparse
@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -61,7 +62,7 @@ def measure(kind: str, count: int, steps: int) -> None:
     pool = Noise(manifest, names, {name: row for row, name in enumerate(names)}, 16000)
     dataset = MixtureDataset(pool, MixingOptions(view_frames=FRAMES // 2), 1, "train")
     before = resident()
-    sizes = dict(
+    sizes: dict[str, Any] = dict(
         sources=2, waveform_channels=64, channels=32, segment_summaries=4, recurrent_channels=32, attention_heads=2
     )
     sizes |= dict(shared_blocks=1, stream_channels=64, embedding_channels=64, memory="none")

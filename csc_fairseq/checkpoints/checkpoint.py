@@ -129,23 +129,29 @@ class Checkpoint:
 
     @property
     def speakers(self) -> set[str] | None:
-        """Speakers of training or fine-tuning, with those of the backbone's pre-training as far as known.
+        """Speakers of training or fine-tuning, with those of the pre-training that it started from, as far as known.
 
-        None where the file does not tell them, as fairseq's own, and bundles.
+        None where the file does not tell any, as fairseq's own, and bundles.
         """
         if self.is_bundle or self.architecture not in ("csc", "speaker_verifier"):
             return None
         state = self.all.within("task_state", default={})
+        before = set(state.texts(PRETRAINING_SPEAKERS, default=[]))
         if state.get("identity_level", None) != "speaker":
-            return None
-        return {*state.texts("identities"), *state.texts(PRETRAINING_SPEAKERS, default=[])}
+            return before or None
+        return {*state.texts("identities"), *before}
 
     @property
     def all_speakers(self) -> set[str] | None:
         """`speakers`, but None also where the model was, or may have been, trained on speakers that the file does not name."""
-        if self.architecture == "speaker_verifier" and not self.is_bundle:
-            if self.task_state.get(PRETRAINING_SPEAKERS, default=None) is None:
-                return None
+        if self.is_bundle or self.architecture not in ("csc", "speaker_verifier"):
+            return None
+        state = self.all.within("task_state", default={})
+        started = self.architecture == "speaker_verifier" or self.options.get("pretrained", default=None) is not None
+        if started and state.get(PRETRAINING_SPEAKERS, default=None) is None:
+            return None
+        if state.get("identity_level", None) != "speaker":
+            return None
         return self.speakers
 
     @property

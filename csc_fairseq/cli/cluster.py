@@ -36,7 +36,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Writes the .cluster files, and prints sizes and, where there are .spk files, purity and NMI, which nothing depends on."""
     import numpy as np
 
-    from csc_fairseq.corpora.clustering import cluster, normalised_information, purity
+    from csc_fairseq.corpora.clustering import (
+        MOST_CENTROIDS,
+        RECORDINGS_PER_CENTROID,
+        cluster,
+        normalised_information,
+        purity,
+    )
     from csc_fairseq.data.manifest import label_path, read_labels, read_manifest, write_labels
     from csc_fairseq.inference.many_recordings import embed_files
 
@@ -50,8 +56,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(
             f"{manifests[0].path}: {len(files)} recordings in all, expected at least {FEWEST}; add recordings"
         )
-    if arguments.clusters is not None and not 2 <= arguments.clusters <= len(files) // 2:
-        raise InputError(f"--clusters {arguments.clusters}: expected 2 to {len(files) // 2}, half of the recordings")
+    most = min(len(files) // RECORDINGS_PER_CENTROID, MOST_CENTROIDS)
+    if arguments.clusters is not None and not 2 <= arguments.clusters <= most:
+        raise InputError(f"--clusters {arguments.clusters}: expected 2 to {most} for {len(files)} recordings")
     known = all(label_path(manifest, "spk").is_file() for manifest in manifests)
     speakers = [label for manifest in manifests for label in read_labels(manifest, "spk")] if known else []
     embeddings = embed_files(load_model(arguments), files, resample=arguments.resample)

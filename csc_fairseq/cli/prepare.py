@@ -6,13 +6,16 @@ from pathlib import Path
 
 from csc_fairseq.corpora.preparation import (
     EXTENSIONS,
+    FEWEST_UTTERANCES,
     KEPT_FOR_TRAINING,
+    UTTERANCE_SHARE,
     Recording,
     choose_held_out,
     choose_held_out_recordings,
     find_recordings,
     folder_label,
     measure,
+    refuse_stale_files,
     summary,
     write_splits,
 )
@@ -32,7 +35,6 @@ from csc_fairseq.errors import InputError
 
 SUMMARY = "write manifests for a corpus of speech, or for noise and room impulse responses; transcripts"
 EXAMPLE = "csc prepare folders /data/LibriSpeech --speaker-level 2 --session-level 3 --out manifests"
-UTTERANCE_SHARE, FEWEST_UTTERANCES = 0.03, 20  # held out where --valid-share is not given
 EXAMPLE_AUDIO = "csc prepare audio /data/musan/noise --out manifests/noise.tsv"
 EXAMPLE_TRANSCRIPTS = "csc prepare transcripts manifests/train.tsv manifests/valid.tsv manifests/test.tsv"
 
@@ -100,8 +102,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--valid-share",
         type=float,
         metavar="P",
-        help="with --valid-for utterance: move this share of the recordings to valid.tsv beside FILE.tsv (default: "
-        f"{UTTERANCE_SHARE})",
+        help="with --valid-for utterance: move this share of the recordings to valid.tsv beside FILE.tsv",
     )
     audio.add_argument(
         "--min-seconds", type=float, default=0.0, metavar="S", help="leave out shorter recordings (default: keep all)"
@@ -129,7 +130,7 @@ def _add_valid_for(parser: argparse.ArgumentParser) -> None:
         "--valid-for",
         choices=("speaker", "utterance"),
         help="for which task.identity validation is: speaker holds out recordings of training speakers (default), utterance holds "
-        f"out recordings whoever speaks (by default a share of {UTTERANCE_SHARE})",
+        f"out recordings whoever speaks (by default {100 * UTTERANCE_SHARE:g} %% of them, at least {FEWEST_UTTERANCES})",
     )
     parser.add_argument("--seed", type=int, default=1, help="for the choice of these (default: %(default)s)")
 
@@ -175,6 +176,9 @@ def _run_audio(args: argparse.Namespace) -> int:
     if args.valid_for == "utterance" and args.out.name == "valid.tsv":
         raise InputError(f"{args.out}: is where the held-out recordings go; name the manifest train.tsv")
     _check_hold_out(args)
+    valid = args.out.with_name("valid.tsv")
+    if valid.exists() and (args.out.name == "train.tsv") != (args.valid_for == "utterance") and args.out != valid:
+        raise InputError(f"{valid}: belongs to another train.tsv; move it away, or choose another folder")
     names = find_recordings(args.root, args.ext.split(","))
     found = len(names)
     if args.list is not None:
@@ -189,11 +193,13 @@ def _run_audio(args: argparse.Namespace) -> int:
         raise InputError(f"{args.root}: no recording is left; lower --min-seconds")
     parts = {args.out: entries}
     if args.valid_for == "utterance":
-        held_out = _hold_out_recordings([name for name, _ in entries], args)
+        held_out = choose_held_out_recordings([name for name, _ in entries], args.valid_share, args.seed)
         parts = {
-            path: [entry for entry, held in zip(entries, held_out, strict=True) if held == valid]
-            for path, valid in ((args.out, False), (args.out.with_name("valid.tsv"), True))
+            path: [entry for entry, held in zip(entries, held_out, strict=True) if held == is_valid]
+            for path, is_valid in ((args.out, False), (valid, True))
         }
+    for path in parts:
+        refuse_stale_files(path, written=())
     for path, part in parts.items():
         write_manifest(path, args.root, part)
         minutes = sum(frames for _, frames in part) / args.sample_rate / 60
@@ -276,14 +282,6 @@ def _check_hold_out(args: argparse.Namespace) -> None:
         raise InputError(f"--valid-share {args.valid_share}: expected a share between 0 and 1, such as 0.05")
 
 
-def _hold_out_recordings(names: Sequence[str], args: argparse.Namespace) -> list[bool]:
-    """Few recordings need a larger share, or validation would be of next to nothing."""
-    share = args.valid_share
-    if share is None:
-        share = max(UTTERANCE_SHARE, min(0.2, FEWEST_UTTERANCES / len(names)))
-    return choose_held_out_recordings(names, share, args.seed)
-
-
 def _group(recordings: Sequence[Recording], split_of: dict[str, str]) -> dict[str, list[Recording]]:
     splits: dict[str, list[Recording]] = {}
     for recording in recordings:
@@ -300,7 +298,8 @@ def _hold_out(splits: dict[str, list[Recording]], args: argparse.Namespace) -> d
         )
     train = splits["train"]
     if args.valid_for == "utterance":
-        held_out = _hold_out_recordings([recording.name for recording in train], args)
+        names = [recording.name for recording in train]
+        held_out = choose_held_out_recordings(names, args.valid_share, args.seed)
     else:
         held_out = choose_held_out(train, args.valid_per_speaker, args.valid_share, args.seed)
     if not any(held_out):

@@ -17,7 +17,7 @@ from csc_fairseq.data.rng import generator
 MOST_CENTROIDS = 8000  # merging takes memory and time in proportion to their square
 RECORDINGS_PER_CENTROID = 2
 ROWS_AT_ONCE = 65536
-FAISS_FROM = 200_000  # recordings from which faiss is used where it is installed
+MINI_BATCHES_FROM, FAISS_FROM = 40_000, 200_000  # recordings; faiss only where it is installed
 STEPS_PER_OCTAVE = 4  # of the numbers of clusters that are tried
 
 
@@ -122,7 +122,7 @@ def kmeans(embeddings: np.ndarray, count: int, seed: int) -> np.ndarray:
             return search.centroids
     from sklearn.cluster import KMeans, MiniBatchKMeans
 
-    kind = KMeans if len(embeddings) < 10 * ROWS_AT_ONCE // 16 else MiniBatchKMeans
+    kind = KMeans if len(embeddings) < MINI_BATCHES_FROM else MiniBatchKMeans
     return kind(count, n_init=1, random_state=seed).fit(embeddings).cluster_centers_
 
 

@@ -14,13 +14,17 @@ from pathlib import Path
 import numpy as np
 
 from csc_fairseq.data.audio import probe, require_format
-from csc_fairseq.data.manifest import write_labels, write_manifest
+from csc_fairseq.data.manifest import LABEL_SUFFIXES, write_labels, write_manifest
 from csc_fairseq.data.parallel import parallel_map
 from csc_fairseq.data.rng import generator, text_key
 from csc_fairseq.errors import InputError
 
 EXTENSIONS = ("wav", "flac", "opus", "ogg")
 KEPT_FOR_TRAINING = 2  # recordings that a speaker keeps for training: two views need two recordings (our choice)
+UTTERANCE_SHARE, FEWEST_UTTERANCES = (
+    0.03,
+    20,
+)  # held out where speakers do not matter and nobody says how many (our choice)
 
 
 @dataclass(frozen=True)
@@ -128,19 +132,36 @@ def choose_held_out(
     return held_out
 
 
-def choose_held_out_recordings(names: Sequence[str], share: float, seed: int) -> list[bool]:
-    """Which recordings go to validation, whoever speaks in them: about a `share` in (0, 1), for identity=utterance.
+def choose_held_out_recordings(names: Sequence[str], share: float | None, seed: int) -> list[bool]:
+    """Which recordings go to validation, whoever speaks in them, for identity=utterance.
 
-    The choice for a recording depends on its name and the seed alone, so a corpus that grows keeps it. InputError if fewer than two
-    recordings would be on either side, too few for anything to be told apart.
+    share: of the recordings, in (0, 1); None: UTTERANCE_SHARE, but at least FEWEST_UTTERANCES of them, or a fifth if they are
+    few. They are the first in an order of names that the seed alone decides. InputError if fewer than two recordings would be
+    on either side, too few for anything to be told apart.
     """
-    held_out = [text_key(f"{seed} hold-out {name}") < share * 2**63 for name in names]
-    if not 2 <= sum(held_out) <= len(names) - 2:
+    count = round((UTTERANCE_SHARE if share is None else share) * len(names))
+    if share is None:
+        count = max(count, min(FEWEST_UTTERANCES, len(names) // 5))
+    if not 2 <= count <= len(names) - 2:
         raise InputError(
-            f"--valid-share {share:g} holds out {sum(held_out)} of {len(names)} recordings; at least two must be held out, and "
-            "two be left; choose another share"
+            f"{len(names)} recordings, {count} of them held out: at least two must be held out, and two be left; choose another "
+            "--valid-share, or add recordings"
         )
-    return held_out
+    keys = np.array([text_key(f"{seed} hold-out {name}") for name in names])
+    held_out = np.zeros(len(names), dtype=bool)
+    held_out[np.argsort(keys, kind="stable")[:count]] = True
+    return held_out.tolist()
+
+
+def refuse_stale_files(manifest: Path, written: Sequence[str]) -> None:
+    """InputError if a label file of an earlier manifest is beside it, which would be read with the new one.
+
+    written: suffixes of the label files that are written with the manifest.
+    """
+    for suffix in LABEL_SUFFIXES.values():
+        stale = manifest.with_suffix(f".{suffix}")
+        if suffix not in written and stale.exists():
+            raise InputError(f"{stale}: belongs to an earlier {manifest.name}; move it away, or choose another folder")
 
 
 def write_splits(folder: Path, root: Path, splits: Mapping[str, Sequence[Recording]], sessions: bool) -> None:
@@ -157,10 +178,7 @@ def write_splits(folder: Path, root: Path, splits: Mapping[str, Sequence[Recordi
             "(--valid-per-speaker, --valid-share), or choose another folder"
         )
     for split in splits:
-        for suffix in ("cluster",) if sessions else ("cluster", "session"):
-            stale = folder / f"{split}.{suffix}"
-            if stale.exists():
-                raise InputError(f"{stale}: belongs to an earlier {split}.tsv; move it away, or choose another folder")
+        refuse_stale_files(folder / f"{split}.tsv", ("spk", "session") if sessions else ("spk",))
     for split, recordings in splits.items():
         write_manifest(folder / f"{split}.tsv", root, [(recording.name, recording.frames) for recording in recordings])
         write_labels(folder / f"{split}.spk", [recording.speaker for recording in recordings])

@@ -106,7 +106,7 @@ class CscCriterion(FairseqCriterion):
             queries.detach(),
             scored,
             by_query.correct[scored].sum(),
-            by_query.log_candidates[scored],
+            by_query.entropy[scored],
         )
 
     def _weight(self, updates: int) -> float:
@@ -127,7 +127,7 @@ class CscCriterion(FairseqCriterion):
             "si_snri": improvement[overlapped].sum(),
             "overlapped": overlapped.sum(),
             "rank_q": effective_rank(terms.queries[terms.scored]) * talkers if talkers else 0.0,
-            "log_candidates": terms.log_candidates.sum(),
+            "entropy": terms.entropy.sum(),
             "view_correct": retrieval.correct,
             "view_queries": retrieval.queries,
             HISTOGRAM: retrieval.histogram,
@@ -158,7 +158,7 @@ class CscCriterion(FairseqCriterion):
         """Means over mixtures, talkers or overlapped talkers of all ranks. Losses are in dB and nats, not in fairseq's bits."""
         histograms = [log[HISTOGRAM] for log in logging_outputs if HISTOGRAM in log]
         if histograms:
-            log_view_eer(histograms)
+            log_view_eer(sum(histogram.cpu().long() for histogram in histograms))
         sums = LoggedSums([{name: log[name] for name in log if name != HISTOGRAM} for log in logging_outputs])
         for name in ("loss", "separation_loss"):
             sums.log_mean(name, "sample_size")
@@ -171,7 +171,7 @@ class CscCriterion(FairseqCriterion):
         sums.log_mean("gradient_ratio", "gradient_batches")
         sums.log_mean("rank_q", "talkers", "effective_rank", 1)
         sums.log_mean("view_correct", "view_queries", "view_accuracy", 4)
-        if sums.get("log_candidates"):
+        if sums.get("entropy"):
             _log_bounds(sums)
         sums.log_data_wait()
 
@@ -183,15 +183,18 @@ class CscCriterion(FairseqCriterion):
 def _log_bounds(sums: LoggedSums) -> None:
     """`bound` in nats. With a table: for identities as often as mixing draws them; `bound_uniform`: for equally frequent ones.
 
-    With views, the identity is one of the few in a batch: `bound_cap` is the most that the bound can be.
+    With views, the identity is one of the few in a batch: `bound_cap`, their entropy, is the most that the bound can be.
     """
     talkers, loss = sums["talkers"], sums["query_loss"] / sums["talkers"]
-    uniform = sums["log_candidates"] / talkers
-    of_table = "prior_entropy" in sums
-    prior = sums["prior_entropy"] / talkers if of_table else uniform
-    metrics.log_scalar("bound", information_bound(loss, prior), talkers, round=3)
-    name, value = ("bound_uniform", information_bound(loss, uniform)) if of_table else ("bound_cap", uniform)
-    metrics.log_scalar(name, value, talkers, round=3)
+    entropy = sums["entropy"] / talkers
+    if "prior_entropy" in sums:
+        # A running mean knows only who was heard so far.
+        prior = min(sums["prior_entropy"] / talkers, entropy)
+        metrics.log_scalar("bound", information_bound(loss, prior), talkers, round=3)
+        metrics.log_scalar("bound_uniform", information_bound(loss, entropy), talkers, round=3)
+    else:
+        metrics.log_scalar("bound", information_bound(loss, entropy), talkers, round=3)
+        metrics.log_scalar("bound_cap", entropy, talkers, round=3)
 
 
 class Terms(NamedTuple):
@@ -215,8 +218,8 @@ class Terms(NamedTuple):
     """(m,) bool"""
     correct: Tensor
     """scalar: scored talkers whose nearest global vector is their own"""
-    log_candidates: Tensor
-    """(n,) nats, log of the number of identities among which the own one is to be found"""
+    entropy: Tensor
+    """(n,) nats, of the identities among which the own one is to be found"""
 
     def voiced(self, present: Tensor) -> Tensor:
         """(B, C) bool, the outputs that got a source which is `present`, (B, C) bool: the permutation, the other way round."""

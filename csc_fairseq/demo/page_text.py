@@ -16,8 +16,7 @@ ORIGINS = (
         "From the paper's abstract",
         (
             "A shared separative trunk with one head that separates and one head that embeds, trained together.",
-            "Speaker representations under various interfering conditions answer the embedding (bottom-up query): here the "
-            "other view of the same recording, under another interference.",
+            "Speaker representations under various interfering conditions answer the embedding (bottom-up query).",
             "The contrastive separative loss against global speaker vectors: probabilistic, a lower bound on mutual "
             "information, without negative sampling.",
         ),
@@ -25,8 +24,8 @@ ORIGINS = (
     (
         "Our choices",
         (
-            "That other view is the global speaker vector. The loss sums over all talkers of a batch, those who interfere "
-            "among them; no speaker label is read.",
+            "The answer is the other view of the same recording, under other interference, and it is the global speaker "
+            "vector. The loss sums over all talkers of a batch, those who interfere among them; no speaker label is read.",
             "GALR blocks (recurrent within segments, attentive across them), utterance-level "
             "permutation-invariant SI-SNR, and the same permutation for the embeddings.",
             "The synthetic voices, the size of the network, every training setting, and the trials.",

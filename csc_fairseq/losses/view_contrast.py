@@ -30,8 +30,9 @@ class ViewContrast(NamedTuple):
     """(n,) bool, whether another view of the query's identity is there"""
     correct: Tensor
     """(n,) bool, whether the most similar global vector is the own identity's"""
-    candidates: Tensor
-    """(n,) long, identities that the query may have, as far as views tell: those with streams in its view and in another"""
+    entropy: Tensor
+    """(n,) nats, of the identities that the query may have, as far as views tell: those with streams in its view and in another,
+    as often as they have streams in its view"""
 
 
 def view_contrast(
@@ -43,8 +44,9 @@ def view_contrast(
     views: their number gives nothing away. An identity that is heard in the query's view alone, as most interfering talkers are,
     takes part with what it has. Such further negatives only raise the loss.
 
-    **What it bounds.** With K candidates (`ViewContrast.candidates`), log K − E ℓ is at most I(q; k), and never more than log K
-    (van den Oord et al. 2018, InfoNCE). It is ≤ 0 for shuffled identities.
+    **What it bounds.** H − E ℓ is at most I(q; k) within the batch, with H the entropy of the identities that the query may have
+    (`ViewContrast.entropy`): log K if all K of them are equally frequent, and never more (as InfoNCE, van den Oord et al. 2018). It
+    is ≤ 0 for shuffled identities.
 
     Args:
         queries: n streams to be identified. streams: all m streams of the batch, the queries among them.
@@ -56,7 +58,7 @@ def view_contrast(
     members = torch.nn.functional.one_hot(number, len(names)).T.float()  # (K, m)
     elsewhere = queries.views.unsqueeze(1) != streams.views  # (n, m)
     heard_elsewhere = elsewhere.float() @ members.T > 0  # (n, K)
-    heard_here = (~elsewhere).float() @ members.T > 0
+    here = (~elsewhere).float() @ members.T  # streams in the query's view
     allowed = elsewhere | ~heard_elsewhere[:, number]
     with torch.autocast(queries.embeddings.device.type, enabled=False):
         share = allowed.float()
@@ -68,9 +70,10 @@ def view_contrast(
         logits = 2 * alpha * products / squares.clamp_min(1e-12).sqrt()  # (n, K)
     own = torch.searchsorted(names, queries.identities)
     losses = logits.logsumexp(1) - logits.gather(1, own.unsqueeze(1)).squeeze(1)
-    possible = heard_here & heard_elsewhere
-    scored = possible.gather(1, own.unsqueeze(1)).squeeze(1)
-    return ViewContrast(losses, scored, logits.argmax(1) == own, possible.sum(1))
+    possible = here * heard_elsewhere
+    scored = possible.gather(1, own.unsqueeze(1)).squeeze(1) > 0
+    entropy = torch.special.entr(possible / possible.sum(1, keepdim=True).clamp_min(1)).sum(1)
+    return ViewContrast(losses, scored, logits.argmax(1) == own, entropy)
 
 
 def _within_identities(weights: Tensor, number: Tensor, count: int) -> Tensor:

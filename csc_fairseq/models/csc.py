@@ -86,9 +86,16 @@ class CscModel(IdentityRows, BaseFairseqModel):
     def build_model(cls, cfg: CscConfig, task: Any) -> "CscModel":
         """Called by fairseq; the task knows the identities.
 
-        `cfg.pretrained` is read unless the task was restored from a checkpoint, which has better weights. What it says of the
-        speakers that were heard goes into the task's state.
+        `cfg.pretrained` is read unless the task was restored from a checkpoint, as for use of the model. A resumed training reads
+        it again. What it says of the speakers that were heard goes into the task's state.
+
+        Raises:
+            InputError: as of the class, of `start_from`, another sample rate, or views without a second one.
         """
+        if cfg.global_vectors == "views" and task.cfg.views < 2:
+            raise InputError(
+                f"model.global_vectors=views compares views of an identity, and task.views is {task.cfg.views}; set task.views=2"
+            )
         model = cls(cfg, task.identities)
         fresh: list[Checkpoint] = []
 
@@ -100,6 +107,11 @@ class CscModel(IdentityRows, BaseFairseqModel):
             task.state.add_factory(PRETRAINING_SPEAKERS, speakers_of_pretrained)
             getattr(task.state, PRETRAINING_SPEAKERS)  # calls the factory unless the state was restored
         for checkpoint in fresh:
+            if checkpoint.sample_rate != task.cfg.sample_rate:
+                raise InputError(
+                    f"{cfg.pretrained}: was trained at {checkpoint.sample_rate} Hz, task.sample_rate is {task.cfg.sample_rate}; "
+                    f"set task.sample_rate={checkpoint.sample_rate}, and task.resample=true for recordings of another rate"
+                )
             model.start_from(checkpoint)
         return model
 

@@ -31,8 +31,8 @@ class Identification(NamedTuple):
     """(n,) bool, whether there was a global vector to find"""
     correct: Tensor
     """(n,) bool, whether the nearest global vector is the own one"""
-    log_candidates: Tensor
-    """(n,) nats: log of the number of identities among which the own one is to be found"""
+    entropy: Tensor
+    """(n,) nats, of the identities among which the own one is to be found: at most the log of their number"""
 
 
 def alpha_buffer(alpha: float) -> Tensor:

@@ -62,7 +62,7 @@ class MeanTable(nn.Module):
     def spread(self) -> Tensor:
         """1 − mean cosine between distinct rows that were visited, as `SpeakerTable.spread`."""
         count = self.visited.sum()
-        return 1 - (self.weight.sum(0).square().sum() - count) / (count * (count - 1)).clamp_min(1)
+        return 1 - (self.weight.float().sum(0).square().sum() - count) / (count * (count - 1)).clamp_min(1)
 
     def stage(self, embeddings: Tensor, talkers: Talkers) -> None:
         """Keeps the embeddings of an update until `commit`."""
@@ -79,7 +79,7 @@ class MeanTable(nn.Module):
         batches, self._staged = gather_over_ranks(self._staged), []
         if not batches:
             return
-        embeddings = torch.cat([batch for batch, _ in batches]).to(self.weight)
+        embeddings = torch.cat([batch for batch, _ in batches]).to(self.weight.device)
         rows = torch.cat([batch for _, batch in batches]).to(self.weight.device)
         sound = embeddings.isfinite().all(dim=1)  # a step that overflowed in half precision must not poison later ones
         embeddings, rows = embeddings[sound], rows[sound]
@@ -95,8 +95,9 @@ class MeanTable(nn.Module):
         )
         means = F.normalize(means, dim=-1)
         kept = torch.where(self.visited[names], KEPT, 0.0).unsqueeze(1)
-        self.weight[names] = F.normalize(kept * self.weight[names] + (1 - kept) * means, dim=-1)
+        moved = F.normalize(kept * self.weight[names].float() + (1 - kept) * means, dim=-1)
+        self.weight[names] = moved.to(self.weight.dtype)  # which fp16 training makes half
         self.visited[names] = True
 
     def _centred(self, embeddings: Tensor) -> Tensor:
-        return F.normalize(embeddings.float() - self.centre, dim=-1)
+        return F.normalize(embeddings.float() - self.centre.float(), dim=-1)

@@ -251,9 +251,8 @@ class SeparativeEncoder(nn.Module):
         lengths = (~padding_mask).sum(1)
         source = source.masked_fill(padding_mask, 0.0)
         mean = source.float().sum(1, keepdim=True) / lengths.clamp_min(1).unsqueeze(1)
-        source = (source - mean.to(source.dtype)).masked_fill(
-            padding_mask, 0.0
-        )  # an offset of the recorder means nothing
+        # An offset of the recorder means nothing.
+        source = (source - mean.to(source.dtype)).masked_fill(padding_mask, 0.0)
         level = rms(source, lengths).unsqueeze(1)
         waveform_frames = self.encoder(source / level).transpose(1, 2)  # (B, L, F)
         count = waveform_frames.shape[1]

@@ -45,4 +45,4 @@ class ViewVectors(nn.Module):
             keys = self.key(streams.embeddings.to(self.key.weight.dtype))
             weights = self.query(own.embeddings.to(self.query.weight.dtype)) @ keys.T / embeddings.shape[1] ** 0.5
         found = view_contrast(own, streams, self.alpha, weights)
-        return Identification(found.losses, found.scored, found.correct, found.candidates.clamp_min(1).log())
+        return Identification(found.losses, found.scored, found.correct, found.entropy)

@@ -71,7 +71,7 @@ class CscPretrainingTask(MixtureTask):
             if unknown:
                 logger.warning(
                     f"{manifest.path}: {unknown} of {len(labels)} recordings have an identity that is not in training; "
-                    "they count for separation, not for accuracy and bound"
+                    "with a table of global vectors they count for separation and view_eer, not for accuracy and bound"
                 )
         self.datasets[split] = MixtureDataset(
             pool,

@@ -71,7 +71,7 @@ for split in train valid dev test; do
     [ -f "$manifests/$split.$suffix" ] || fail "$manifests/$split.$suffix: not found; see \`csc prepare folders --help\`"
   done
 done
-contents=$(checksum "$manifests")
+contents=$(LC_ALL=C; checksum "$manifests"/*.tsv "$manifests"/*.spk)  # in an order that no locale changes
 mixing=("task.data=$manifests") conditions=()
 for kind in noise rir; do
   if [ -f "$manifests/$kind.tsv" ]; then mixing+=("task.$kind=$manifests/$kind.tsv"); fi

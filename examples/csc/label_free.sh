@@ -29,9 +29,12 @@ here=$(cd "$(dirname "$0")" && pwd)
 source "$here/steps.sh"
 folders "$1" "$2"
 rounds=${ROUNDS:-1} config=${CONFIG:-csc_small_unlabelled}
-[[ $rounds =~ ^[0-9]+$ ]] || fail "ROUNDS=$rounds: not a number of rounds"
+[[ $rounds =~ ^(0|[1-9][0-9]*)$ ]] || fail "ROUNDS=$rounds: not a number of rounds"
 [ -z "${TEST:-}" ] || [ -f "${TEST%.tsv}.spk" ] || fail "TEST=$TEST: has no speaker labels (${TEST%.tsv}.spk)"
-for name in OPTIONS FIRST NEXT CLUSTER EVALUATE; do read -ra "${name?}" <<< "${!name:-}"; done
+for name in OPTIONS FIRST NEXT CLUSTER EVALUATE; do
+  [[ ${!name:-} != *$'\n'* ]] || fail "$name: has a line break; write its options in one line"
+  read -ra "${name?}" <<< "${!name:-}"
+done
 
 # --- manifests -------------------------------------------------------------------------------------------------------------------
 if [ -f "$data/train.tsv" ]; then
@@ -48,14 +51,16 @@ mixing=()
 for kind in noise rir; do
   if [ -f "$manifests/$kind.tsv" ]; then mixing+=("task.$kind=$manifests/$kind.tsv"); fi
 done
-contents=$(checksum "$manifests")
+heard=("$manifests/train.tsv" "$manifests/valid.tsv" "$manifests/noise.tsv" "$manifests/rir.tsv")
+contents=$(checksum "${heard[@]}")
 
 # --- rounds ----------------------------------------------------------------------------------------------------------------------
 last() { echo "$out/round$1/checkpoints/checkpoint_last.pt"; }
 waiting train round0 "$config" "task.data=$manifests" "${mixing[@]}" "${OPTIONS[@]}" "${FIRST[@]}"
-for round in $(seq "$rounds"); do
+for ((round = 1; round <= rounds; round++)); do
   previous=$(last $((round - 1))) clusters=$out/clusters$round
-  contents=$(checksum "$manifests")
+  [ -f "$previous" ] || fail "$previous: is gone; remove $out/round$((round - 1)) to train it again"
+  contents=$(checksum "${heard[@]}")
   if once "$clusters" "${CLUSTER[@]}" "(manifests $contents, encoder $(cksum < "$previous"))"; then
     for split in train valid; do
       for suffix in tsv spk; do
@@ -67,7 +72,7 @@ for round in $(seq "$rounds"); do
     grep -E "^[0-9]+ clusters of|^against" "$clusters/clusters.txt"
     touch "$clusters/complete"
   fi
-  contents=$(checksum "$clusters")
+  contents=$(checksum "${heard[@]}" "$clusters/train.cluster" "$clusters/valid.cluster")
   waiting train "round$round" "$config" "task.data=$clusters" "${mixing[@]}" "${OPTIONS[@]}" task.identity=cluster \
     "model.pretrained=$previous" "${NEXT[@]}"
 done
@@ -75,7 +80,7 @@ done
 # --- evaluation ------------------------------------------------------------------------------------------------------------------
 if [ -n "${TEST:-}" ]; then
   encoders=()
-  for round in $(seq 0 "$rounds"); do encoders+=(--encoder "round$round=$(last "$round")"); done
+  for ((round = 0; round <= rounds; round++)); do encoders+=(--encoder "round$round=$(last "$round")"); done
   waiting csc evaluate "${encoders[@]}" --manifest "$TEST" "${EVALUATE[@]}" --out "$out/evaluation"
 fi
 echo "the encoder: $(last "$rounds")"

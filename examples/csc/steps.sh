@@ -45,12 +45,10 @@ once() {
   [ ! -f "$folder/complete" ]
 }
 
-# checksum FOLDER...: of all manifests and labels there, in an order that no locale changes.
+# checksum FILE...: of those that are there.
 checksum() {
-  (LC_ALL=C
-  for folder in "$@"; do
-    for file in "$folder"/*.tsv "$folder"/*.spk "$folder"/*.cluster; do [ ! -f "$file" ] || cat "$file"; done
-  done | cksum)
+  local file
+  for file in "$@"; do [ ! -f "$file" ] || cat "$file"; done | cksum
 }
 
 # train NAME CONFIG OPTION...: into OUT/NAME, unless it is complete; its output goes to OUT/NAME.log.
@@ -58,7 +56,11 @@ train() {
   local name=$1 config=$2 word files="manifests $contents"
   shift 2
   for word in "$@"; do
-    case "$word" in model.pretrained=*) files+=", pre-trained $(cksum < "${word#*=}")" ;; esac
+    case "$word" in
+      model.pretrained=*)
+        [ -f "${word#*=}" ] || fail "${word#*=}: no such checkpoint"
+        files+=", pre-trained $(cksum < "${word#*=}")" ;;
+    esac
   done
   if ! once "$out/$name" "$config" "$@" "($files)"; then return; fi
   echo "$name: training, see $out/$name.log"

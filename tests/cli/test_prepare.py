@@ -9,6 +9,7 @@ import pytest
 from csc_fairseq.cli.main import main
 from csc_fairseq.corpora.check import check_manifest
 from csc_fairseq.data.manifest import identity_labels, read_labels, read_manifest
+from csc_fairseq.data.rng import text_key
 from tests.making import SAMPLE_RATE, write_noise
 
 
@@ -217,16 +218,19 @@ def test_held_out_utterances(tmp_path: Path, root: Path, out: Path, capsys: pyte
     flat = tmp_path / "flat"
     for number in range(40):
         write_noise(flat / f"{number:02}.wav")
-    words = ["prepare", "audio", str(flat), "--valid-for", "utterance", "--valid-share", "0.25", "--out"]
-    assert main([*words, str(out / "train.tsv")]) == 0
+    words = ["prepare", "audio", str(flat), "--valid-for", "utterance", "--out"]
+    assert main([*words, str(out / "train.tsv"), "--valid-share", "0.25"]) == 0
     train, valid = (set(read_manifest(out / f"{split}.tsv").names) for split in ("train", "valid"))
-    assert len(train | valid) == 40 and not train & valid and 4 <= len(valid) <= 16
+    assert len(train | valid) == 40 and not train & valid and len(valid) == 10
     assert not (out / "train.spk").exists()
+    assert main([*words, str(out / "train.tsv")]) == 0  # again, and a fifth of so few recordings
+    assert len(read_manifest(out / "valid.tsv")) == 8 and set(read_manifest(out / "valid.tsv").names) < valid
     for number in range(40, 60):
         write_noise(flat / f"{number:02}.wav")
-    assert main([*words, str(tmp_path / "more" / "train.tsv")]) == 0
+    assert main([*words, str(tmp_path / "more" / "train.tsv"), "--valid-share", "0.25"]) == 0
     more = set(read_manifest(tmp_path / "more" / "valid.tsv").names)
-    assert {name for name in more if name < "40"} == valid
+    order = sorted(more | valid, key=lambda name: text_key(f"1 hold-out {name}"))
+    assert set(order[:15]) == more  # of the old ones, those stay that come first in an order of names
 
     options = ["prepare", "folders", str(root), "--valid-for", "utterance", "--valid-share", "0.5", "--out"]
     assert main([*options, str(tmp_path / "folders")]) == 0
@@ -235,12 +239,25 @@ def test_held_out_utterances(tmp_path: Path, root: Path, out: Path, capsys: pyte
     assert min(len(manifest) for manifest in split) >= 2
     for wrong, found in (
         (["audio", str(flat), "--valid-share", "0.1"], "knows no speakers; hold out with --valid-for utterance"),
-        (["audio", str(flat), "--valid-for", "utterance", "--valid-share", "0.001"], "holds out 0 of 60 recordings"),
+        (
+            ["audio", str(flat), "--valid-for", "utterance", "--valid-share", "0.001"],
+            "60 recordings, 0 of them held out",
+        ),
         (["folders", str(root), "--valid-for", "utterance", "--valid-per-speaker", "1"], "asks for speakers"),
         (["folders", str(root), "--valid-for", "speaker"], "how many? add --valid-per-speaker N"),
     ):
         assert found in complaint(capsys, *wrong, "--out", str(tmp_path / "wrong" / "train.tsv"))
     assert not (tmp_path / "wrong").exists()
+    for file, found, *options in (
+        ("other.tsv", "valid.tsv: belongs to another train.tsv", "--valid-for", "utterance"),
+        ("train.tsv", "valid.tsv: belongs to another train.tsv"),
+    ):
+        assert found in complaint(capsys, "audio", str(flat), "--out", str(out / file), *options)
+    (out / "valid.spk").write_text("x\n")
+    before = (out / "train.tsv").read_bytes()
+    assert "valid.spk: belongs to an earlier valid.tsv" in complaint(capsys, *words[1:], str(out / "train.tsv"))
+    assert (out / "train.tsv").read_bytes() == before
+    (out / "valid.spk").unlink()
     assert "name the manifest train.tsv" in complaint(
         capsys, "audio", str(flat), "--valid-for", "utterance", "--out", str(out / "valid.tsv")
     )

@@ -159,8 +159,7 @@ def test_views_need_no_table(batch):
     other = batch | {"identities": torch.full_like(batch["identities"], -1), "talkers": talkers}
     torch.testing.assert_close(criterion(model, other)[0], loss)
     # Targets are heard in both views; a few others are, by chance.
-    targets = int((batch["talkers"] == batch["talkers"][:, :1]).any(1).sum())
-    assert targets <= logging["talkers"] <= batch["present"].sum()
+    assert len(batch["talkers"]) <= logging["talkers"] <= batch["present"].sum()
     loss.backward()
     assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters() if parameter.grad is not None)
 

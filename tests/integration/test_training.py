@@ -101,7 +101,7 @@ def test_stop_and_resume_equals_no_stop_bit_for_bit(voices, tmp_path):
 
 
 def test_two_ranks_with_views_as_global_vectors(voices, tmp_path):
-    """The ranks agree to the bit, also at the end of an epoch, where one of them has no data."""
+    """They do not wait for each other for ever and agree to the bit, also where one of them has no data, at an epoch's end."""
     limits = ("task.valid_recordings=8", "optimization.max_update=5", "model.global_vectors=views", "model.memory=none")
     more = (
         "model.view_aggregate=attention",

@@ -30,7 +30,7 @@ def test_hand_computed_case():
     e = math.e
     expected = [-math.log(1 / (1 + e)), -math.log(1 / (1 + 1 / e)), -math.log(1 / (1 + 1 / e)), -math.log(1 / (1 + e))]
     torch.testing.assert_close(found.losses, torch.tensor(expected))
-    assert found.scored.all() and found.candidates.tolist() == [2] * 4
+    assert found.scored.all() and found.entropy.tolist() == pytest.approx([math.log(2)] * 4)
     assert found.correct.tolist() == [False, True, True, False]
 
 
@@ -70,7 +70,18 @@ def test_who_is_scored():
     found = view_contrast(*[streams_of(*TALKERS)] * 2, 6.0)
     assert found.scored.tolist() == [identity in (4, 2, 5) for identity, _ in TALKERS]
     # In view 0: 4, 2 and 5 (heard in view 2, too); in view 1: 4 and 2; in view 2: 4, 2 and 5.
-    assert found.candidates.tolist() == [{0: 3, 1: 2, 2: 3}[view] for _, view in TALKERS]
+    expected = [math.log({0: 3, 1: 2, 2: 3}[view]) for _, view in TALKERS]
+    assert found.entropy.tolist() == pytest.approx(expected)
+
+
+def test_bound_of_unequal_identities():
+    """Three streams of one identity in view 0, one of another: an encoder that knows them tells their entropy, no more."""
+    identities, views = torch.tensor([5, 5, 5, 6, 5, 6]), torch.tensor([0, 0, 0, 0, 1, 1])
+    vectors = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
+    found = view_contrast(*[Streams(vectors[identities - 5], identities, views)] * 2, 12.0)
+    assert float(found.entropy[0]) == pytest.approx(-0.75 * math.log(0.75) - 0.25 * math.log(0.25))
+    assert float(found.entropy[4]) == pytest.approx(math.log(2))
+    assert found.losses.max() < 1e-4
 
 
 def test_the_own_stream_takes_no_part():
@@ -102,7 +113,7 @@ def test_bound_is_capped_and_not_positive_for_shuffled_identities():
         for second in (vectors, vectors[order]):
             streams = Streams(torch.cat([vectors, second]), identities, views)
             found = view_contrast(streams, streams, 12.0)
-            assert found.candidates.tolist() == [12] * 24
+            assert found.entropy.tolist() == pytest.approx([math.log(12)] * 24)
             bounds.append(float(math.log(12) - found.losses.mean()))
     assert all(math.log(12) - 0.1 < bound < math.log(12) + 1e-5 for bound in bounds[::2])
     assert sum(bounds[1::2]) / 20 < 0

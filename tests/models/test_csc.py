@@ -206,7 +206,7 @@ def test_starts_from_another_training(model, source, tmp_path):
     path = saved(csc_checkpoint(model.encoder, identities=["x", "y"], identity_level="speaker"), tmp_path / "old.pt")
     torch.manual_seed(9)
     cfg = CscConfig(**SIZES | {"memory": "none"}, global_vectors="views", pretrained=str(path))
-    task = SimpleNamespace(state=StatefulContainer(), identities=["r1", "r2", "r3"])
+    task = task_of(sample_rate=16000, views=2)
     fresh = CscModel.build_model(cfg, task)
     assert torch.equal(fresh.eval()(source).queries, model(source).queries)
     assert fresh.encoder.attention is None and task.state.pretraining_speakers == ["x", "y"]
@@ -219,4 +219,17 @@ def test_a_start_of_another_size_is_named(model, tmp_path):
     path = saved(csc_checkpoint(model.encoder), tmp_path / "old.pt")
     cfg = CscConfig(**SIZES | {"stream_channels": 8}, pretrained=str(path))
     with pytest.raises(InputError, match=r"old.pt: has model.stream_channels=\d+, but this training 8; set it to"):
-        CscModel.build_model(cfg, SimpleNamespace(state=StatefulContainer(), identities=IDENTITIES))
+        CscModel.build_model(cfg, task_of(sample_rate=16000))
+    with pytest.raises(
+        InputError, match="old.pt: was trained at 16000 Hz, task.sample_rate is 8000; set task.sample_rate=16000"
+    ):
+        CscModel.build_model(cfg, task_of(sample_rate=8000))
+
+
+def test_one_view_is_no_global_vector():
+    with pytest.raises(InputError, match="task.views is 1; set task.views=2"):
+        CscModel.build_model(CscConfig(**SIZES, global_vectors="views"), task_of(views=1))
+
+
+def task_of(**options: int) -> SimpleNamespace:
+    return SimpleNamespace(state=StatefulContainer(), identities=IDENTITIES, cfg=SimpleNamespace(**options))

@@ -41,7 +41,7 @@ def test_rows_that_were_never_visited_take_no_part():
     table.commit()
     found = table.identify(embeddings, talkers(0, 3, -1))
     assert found.scored.tolist() == [True, False, False] and found.correct.tolist() == [True, False, False]
-    assert float(found.log_candidates[0]) == pytest.approx(math.log(3))
+    assert float(found.entropy[0]) == pytest.approx(math.log(3))
     logits = 24 * F.normalize(embeddings - table.centre, dim=1) @ table.weight[:3].T
     torch.testing.assert_close(found.losses[0], logits[0].logsumexp(0) - logits[0, 0])
 
@@ -54,6 +54,19 @@ def test_a_dummy_and_an_overflow_leave_no_trace():
     table.commit()
     table.commit()
     assert not table.visited.any() and table.weight.abs().sum() == table.centre.abs().sum() == 0
+
+
+def test_half_precision():
+    """As with common.fp16: the model's buffers are half; figures are as in single precision, to its rounding."""
+    embeddings = F.normalize(torch.randn(6, 8, generator=torch.Generator().manual_seed(0)), dim=1)
+    tables = [MeanTable(6, 8, 12.0), MeanTable(6, 8, 12.0).half()]
+    for table in tables:
+        for _ in range(2):
+            table.stage(embeddings.to(table.weight.dtype), talkers(*range(6)))
+            table.commit()
+    losses = [table.identify(embeddings.to(table.weight.dtype), talkers(*range(6))).losses for table in tables]
+    torch.testing.assert_close(losses[1], losses[0], atol=0.05, rtol=0)
+    assert float(tables[1].spread()) == pytest.approx(float(tables[0].spread()), abs=0.01)
 
 
 def test_queries_of_one_direction_learn():

@@ -168,6 +168,15 @@ def test_sources_tell_their_speakers(save):
     # Of a fine-tuned encoder the pre-training counts, too, whose speakers may be known or not.
     assert told(save("e.pt", **verifier, task_state={**task, "pretraining_speakers": ["z"]})) == ({"x", "z"}, False)
     assert told(save("f.pt", **verifier, task_state={**task, "pretraining_speakers": None})) == ({"x"}, True)
+    # So does the training that a csc training started from.
+    second = {"cfg": {"model": {"_name": "csc", "pretrained": "first.pt"}}}
+    for name, level, before, expected in (
+        ("g.pt", "speaker", ["z"], ({"x", "z"}, False)),
+        ("h.pt", "speaker", None, ({"x"}, True)),
+        ("i.pt", "cluster", ["z"], ({"z"}, True)),
+    ):
+        state = {"identity_level": level, "identities": ["x"], "pretraining_speakers": before}
+        assert told(save(name, **second, task_state=state)) == expected
     for text in ("mfcc", "x=untrained:csc_small"):
         assert told(text) == (set(), False) and read_source(text).is_untrained
     for text in ("ge2e", "e.npz", "own=m:f"):

@@ -19,6 +19,7 @@ RECORDINGS_PER_CENTROID = 2
 ROWS_AT_ONCE = 65536
 MINI_BATCHES_FROM, FAISS_FROM = 40_000, 200_000  # recordings; faiss only where it is installed
 STEPS_PER_OCTAVE = 4  # of the numbers of clusters that are tried
+MOST_COMPARED = 20_000  # recordings: expected information takes time in proportion to all pairs of clusters and sizes
 
 
 @dataclass(frozen=True)
@@ -53,14 +54,16 @@ def cluster(embeddings: np.ndarray, count: int | None, seed: int) -> Clustering:
 def stabilities(embeddings: np.ndarray, seed: int) -> tuple[tuple[int, float], ...]:
     """For numbers of clusters up to a quarter of the recordings: what clusterings of two halves tell about each other, in nats.
 
-    It is the mutual information of both labels of all recordings, less what two random clusterings of the same sizes have: few
-    clusters have little to tell, and too many are not found again.
+    It is the mutual information of both labels of all recordings (of MOST_COMPARED, if there are more), less what two random
+    clusterings of the same sizes have: few clusters have little to tell, and too many are not found again.
     """
-    half = generator(seed, "halves").permutation(len(embeddings))[: len(embeddings) // 2]
+    order = generator(seed, "halves").permutation(len(embeddings))
+    half = order[: len(embeddings) // 2]
     chosen = np.zeros(len(embeddings), dtype=bool)
     chosen[half] = True
     trees = [Dendrogram(embeddings[part], seed) for part in (chosen, ~chosen)]
-    nearest = [tree.nearest(embeddings) for tree in trees]
+    compared = embeddings[generator(seed, "compared").permutation(order)[:MOST_COMPARED]]
+    nearest = [tree.nearest(compared) for tree in trees]
     most = min(len(embeddings) // 4, *(tree.size for tree in trees))
     octaves = np.log2(most / 2) if most > 2 else 0.0
     counts = np.unique(

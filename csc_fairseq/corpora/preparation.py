@@ -21,10 +21,8 @@ from csc_fairseq.errors import InputError
 
 EXTENSIONS = ("wav", "flac", "opus", "ogg")
 KEPT_FOR_TRAINING = 2  # recordings that a speaker keeps for training: two views need two recordings (our choice)
-UTTERANCE_SHARE, FEWEST_UTTERANCES = (
-    0.03,
-    20,
-)  # held out where speakers do not matter and nobody says how many (our choice)
+# Held out where speakers do not matter and nobody says how many (our choice).
+UTTERANCE_SHARE, FEWEST_UTTERANCES = 0.03, 20
 
 
 @dataclass(frozen=True)

@@ -33,10 +33,10 @@ class CscConfig(SeparativeEncoderConfig, FairseqDataclass):
         "what a talker is compared with: views (the other views of the identity in the batch), table (a learnt row for each "
         "training identity), table_mean (a running mean of its queries)",
     )
+    view_aggregate: str = option("mean", "how views become one vector where there are more than two: mean or attention")
     pretrained: Optional[str] = option(
         None, "checkpoint of csc whose encoder this training starts from; null: from scratch"
     )
-    view_aggregate: str = option("mean", "how views become one vector where there are more than two: mean or attention")
 
     def __post_init__(self) -> None:
         """Checks nothing: `sources` still refers to the task's. `encoder_config` checks, once every value is known."""

@@ -6,13 +6,18 @@ from pathlib import Path
 from csc_fairseq.errors import InputError
 
 SUMMARY = "turn a training checkpoint into a small file for inference"
-EXAMPLE = "csc export checkpoint_best.pt --format bundle --out csc.pt"
+EXAMPLE = """\
+csc export checkpoint_best.pt --format bundle --out csc.pt
+csc export checkpoint_1_4500.pt checkpoint_1_5000.pt --average --out csc.pt"""
 FORMATS = ("bundle",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of this verb."""
-    parser.add_argument("checkpoint", help="checkpoint of fairseq-hydra-train")
+    parser.add_argument(
+        "checkpoints", nargs="+", metavar="checkpoint", help="checkpoint of fairseq-hydra-train; several with --average"
+    )
+    parser.add_argument("--average", action="store_true", help="write the mean of the checkpoints' weights")
     parser.add_argument(
         "--format",
         choices=FORMATS,
@@ -24,11 +29,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Writes the bundle and says how large it is."""
+    from csc_fairseq.inference.averaging import average
     from csc_fairseq.inference.loading import load_model, save_bundle
 
-    if Path(arguments.out).resolve() == Path(arguments.checkpoint).resolve():
-        raise InputError(f"{arguments.out}: is the checkpoint itself, which would be lost; choose another name")
-    save_bundle(load_model(arguments.checkpoint), arguments.out)
-    before, after = (Path(path).stat().st_size / 1e6 for path in (arguments.checkpoint, arguments.out))
+    given = arguments.checkpoints
+    if Path(arguments.out).resolve() in [Path(checkpoint).resolve() for checkpoint in given]:
+        raise InputError(f"{arguments.out}: is a checkpoint that was given, which would be lost; choose another name")
+    if (len(given) > 1) != arguments.average:
+        raise InputError(
+            f"{len(given)} checkpoints; give one, or several with --average"
+            if len(given) > 1
+            else "--average needs several checkpoints"
+        )
+    save_bundle(average([load_model(checkpoint) for checkpoint in given], given), arguments.out)
+    before, after = (Path(path).stat().st_size / 1e6 for path in (given[-1], arguments.out))
     print(f"{arguments.out}: {after:.1f} MB, the checkpoint has {before:.1f} MB")
     return 0

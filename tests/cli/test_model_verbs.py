@@ -14,7 +14,16 @@ from csc_fairseq.checkpoints.checkpoint import read_checkpoint
 from csc_fairseq.cli.main import main
 from csc_fairseq.data.manifest import read_manifest
 from csc_fairseq.inference.loading import load_model
-from tests.making import TINY, csc_checkpoint, make_wav2vec, save_cfg, saved, verifier_checkpoint, write_recording
+from tests.making import (
+    TINY,
+    csc_checkpoint,
+    make_wav2vec,
+    save_cfg,
+    saved,
+    separative_network,
+    verifier_checkpoint,
+    write_recording,
+)
 
 
 def test_embed_files_and_manifests(bundle, encoder, corpus, tmp_path, capsys):
@@ -78,7 +87,40 @@ def test_export_drops_what_inference_does_not_need(encoder, bundle, corpus, tmp_
     recording = corpus / "s0_0.wav"
     np.testing.assert_array_equal(load_model(tmp_path / "small.pt").embed(recording), encoder.embed(recording))
     assert main([*arguments, str(tmp_path / "checkpoint_best.pt")]) == 2
-    assert "is the checkpoint itself" in capsys.readouterr().err
+    assert "is a checkpoint that was given" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["csc", "verifier"])
+def test_export_averages(kind, tmp_path, capsys):
+    """The mean of all weights, counters and memory apart, which are the last one's."""
+    models = []
+    for seed in range(3):
+        if kind == "csc":
+            state = csc_checkpoint(separative_network(seed, filled=3))
+        else:
+            torch.manual_seed(seed)
+            state = verifier_checkpoint(CscBackbone(TINY, 16000))
+        models.append(load_model(saved(state, tmp_path / f"{seed}.pt")))
+    files = [str(tmp_path / f"{seed}.pt") for seed in range(3)]
+    assert main(["export", *files, "--average", "--out", str(tmp_path / "mean.pt")]) == 0
+    found = load_model(tmp_path / "mean.pt").network.state_dict()
+    states = [model.network.state_dict() for model in models]
+    averaged = 0
+    for name, weight in found.items():
+        kept = not weight.is_floating_point() or name.startswith("memory.")
+        expected = states[2][name] if kept else sum(state[name] for state in states) / 3
+        torch.testing.assert_close(weight, expected, atol=1e-6, rtol=1e-5)
+        averaged += not kept
+    assert averaged > 10
+    capsys.readouterr()
+    wider = saved(csc_checkpoint(separative_network(stream_channels=10)), tmp_path / "wider.pt")
+    for words, complaint in (
+        ([files[0], str(wider), "--average"], "0.pt: has other weights than "),
+        ([files[0], files[1]], "2 checkpoints; give one, or several with --average"),
+        ([files[0], "--average"], "--average needs several checkpoints"),
+    ):
+        assert main(["export", *words, "--out", str(tmp_path / "no.pt")]) == 2
+        assert complaint in capsys.readouterr().err and not (tmp_path / "no.pt").exists()
 
 
 @pytest.fixture

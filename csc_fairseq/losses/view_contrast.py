@@ -68,7 +68,7 @@ def view_contrast(
         products = (share * (queries.embeddings @ streams.embeddings.T)) @ members.T  # q·Σ w u
         squares = (share * (share @ gram)) @ members.T  # ‖Σ w u‖²
         logits = 2 * alpha * products / squares.clamp_min(1e-12).sqrt()  # (n, K)
-    own = torch.searchsorted(names, queries.identities)
+    own = torch.searchsorted(names, queries.identities.contiguous())
     losses = logits.logsumexp(1) - logits.gather(1, own.unsqueeze(1)).squeeze(1)
     possible = here * heard_elsewhere
     scored = possible.gather(1, own.unsqueeze(1)).squeeze(1) > 0

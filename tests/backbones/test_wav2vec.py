@@ -165,6 +165,7 @@ def test_damaged_settings(change, message, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow  # 95 million parameters, written and read twice
 def test_published_base_architecture(tmp_path):
     """The sizes of wav2vec_small.pt, in the form with `args` that it was published in, and in the later one with `cfg`."""
     torch.manual_seed(0)

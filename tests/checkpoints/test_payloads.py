@@ -809,6 +809,7 @@ for path in sorted(Path(sys.argv[1]).iterdir()):
 """
 
 
+@pytest.mark.slow  # half a minute of files, each read by every door
 def test_lies(tmp_path):
     """In a process whose memory and work are bounded by the system."""
     for name, content in lies().items():

@@ -163,6 +163,7 @@ PAGES = [
     "README.md",
     "manifests/README.md",
     *(f"examples/csc/{name}.md" for name in ("README", "EVALUATION", "RESULTS")),
+    *(f"examples/csc/results/{name}.md" for name in ("fine_tuned", "content", "two_cores")),
 ]
 
 

@@ -150,6 +150,7 @@ for _ in sys.argv[1:]:
     assert sorted(run(code, *names)) == sorted(f"{name} 0" for name in names)
 
 
+@pytest.mark.slow  # two fresh imports of fairseq
 def test_a_spawned_process_unpickles_a_dataset_of_ours(voices):
     """As a data worker does that is started by spawn: it imports our dataset's module first, and that imports fairseq."""
     code = f"""{REGISTERED}

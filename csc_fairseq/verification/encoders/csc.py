@@ -5,17 +5,16 @@ from dataclasses import fields
 
 import numpy as np
 import torch
-import yaml
 from torch import Tensor
 
 from csc_fairseq.checkpoints.checkpoint import Checkpoint
+from csc_fairseq.configurations import read_configuration
 from csc_fairseq.errors import InputError
 from csc_fairseq.inference.loading import speaker_encoder_of
 from csc_fairseq.inference.long_recordings import SeparatedVoices
 from csc_fairseq.inference.speaker_encoder import SpeakerEncoder
 from csc_fairseq.modules.denormals import flush_denormals
 from csc_fairseq.modules.separative_encoder import SeparativeEncoder, SeparativeEncoderConfig
-from csc_fairseq.package import CONFIGURATIONS
 from csc_fairseq.verification.encoders.checks import require_voices, unit_rows
 from csc_fairseq.verification.encoders.encoder import StreamEmbeddings
 
@@ -99,13 +98,10 @@ def untrained(name: str, configuration: str, device: str, seed: int = 0) -> CscE
 
 def _sizes(name: str, configuration: str) -> tuple[SeparativeEncoderConfig, int]:
     """Sizes, and the sample rate in Hz."""
-    path = CONFIGURATIONS / f"{configuration}.yaml"
-    if not path.is_file():
-        known = sorted(file.stem for file in CONFIGURATIONS.glob("csc_*.yaml"))
-        raise InputError(
-            f"encoder {name}: there is no configuration {configuration!r}, expected one of {', '.join(known)}"
-        )
-    settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    try:
+        settings = read_configuration(configuration)
+    except InputError as error:
+        raise InputError(f"encoder {name}: {error}") from error
     task, model = settings["task"], settings["model"]
     if model["_name"] != "csc":
         raise InputError(f"encoder {name}: {configuration} configures {model['_name']!r}, expected 'csc'")

@@ -7,8 +7,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Self
 
+from csc_fairseq.configurations import configuration_files
 from csc_fairseq.digests import code_digest, digest, file_digest
-from csc_fairseq.package import CONFIGURATIONS
 from csc_fairseq.verification.encoders.embedding_file import FileEncoder
 from csc_fairseq.verification.encoders.encoder import Encoder
 from csc_fairseq.verification.encoders.ge2e import PACKAGE as GE2E_PACKAGE
@@ -69,7 +69,8 @@ def _source_digest(source: EncoderSource) -> str | None:
     if source.checkpoint is not None:
         path = Path(source.checkpoint.path)
     elif target.startswith(UNTRAINED):
-        path = CONFIGURATIONS / f"{target.removeprefix(UNTRAINED)}.yaml"
+        files = configuration_files(target.removeprefix(UNTRAINED))
+        return file_digest(files[0]) if len(files) == 1 else digest([file_digest(path) for path in files])
     else:
         path = Path(getattr(module, "__file__", None) or target)
     return file_digest(path) if path.is_file() else None

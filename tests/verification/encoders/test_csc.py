@@ -1,5 +1,7 @@
 """Our encoder behind the evaluation's methods: the same answers as the model itself gives."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -92,10 +94,16 @@ def test_untrained_has_the_sizes_of_the_configuration():
     assert encoder.sample_rate == 16000
     debug = untrained("x", "csc_debug", "cpu")._model.network.config
     assert debug != defaults and debug.sources == 2
+    unlabelled = untrained("x", "csc_small_unlabelled", "cpu")._model.network.config  # csc_small with two changes
+    assert unlabelled == replace(defaults, window=512, memory="none")
 
 
 def test_untrained_without_a_configuration():
-    with pytest.raises(InputError, match="no configuration 'csc_big', expected one of csc_base, csc_debug, csc_small"):
+    with pytest.raises(
+        InputError, match="no configuration 'csc_big', expected one of csc_base, csc_base_unlabelled, csc_d"
+    ):
         untrained("x", "csc_big", "cpu")
     with pytest.raises(InputError, match="wav2vec2_small configures 'wav2vec2', expected 'csc'"):
         untrained("x", "wav2vec2_small", "cpu")
+    with pytest.raises(InputError, match="sv_fbank configures 'speaker_verifier', expected 'csc'"):
+        untrained("x", "sv_fbank", "cpu")

@@ -1,4 +1,4 @@
-"""The checkpoints in examples/csc/pretrained, with which the first table in RESULTS.md was made: they load and embed."""
+"""The checkpoints in examples/csc/pretrained, with which the table of results/fine_tuned.md was made: they load and embed."""
 
 from pathlib import Path
 

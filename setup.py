@@ -63,6 +63,12 @@ setup(
     + find_namespace_packages(include=["hydra_plugins", "hydra_plugins.csc_search_path"]),
     package_data={"csc_fairseq": ["py.typed", "config/*.yaml", "config/*/*.yaml"]},
     install_requires=REQUIRED,
-    extras_require={"train": TRAIN, "demo": DEMO, "cluster": CLUSTER, "baselines": BASELINES, "test": list(dict.fromkeys(TEST))},
+    extras_require={
+        "train": TRAIN,
+        "demo": DEMO,
+        "cluster": CLUSTER,
+        "baselines": BASELINES,
+        "test": list(dict.fromkeys(TEST)),
+    },
     entry_points={"console_scripts": ["csc = csc_fairseq.cli.main:main"]},
 )

@@ -106,6 +106,8 @@ def test_python_of_the_readme(trained, tmp_path):
 @pytest.mark.slow
 def test_walk_through_of_the_example(place):
     for block in shell_blocks("examples/csc/README.md"):
+        if any("label" in line for line in block):
+            continue
         if block[0].startswith("csc prepare transcripts"):
             write_texts(place / "manifests")
         for line in block:
@@ -118,6 +120,19 @@ def test_walk_through_of_the_example(place):
     conditions = {result["condition"] for result in results["results"]}
     assert {"clean", "other noise 0 dB", "rir", "talker 0 dB", "talker + noise + rir"} <= conditions
     assert (place / "runs" / "wav2vec2_small" / "checkpoints" / "checkpoint_last.pt").is_file()
+
+
+@pytest.mark.slow
+def test_walk_through_without_labels(place):
+    """The same page's part on learning without labels, after its manifests are made."""
+    blocks = shell_blocks("examples/csc/README.md")
+    without = [block for block in blocks if any("label" in line for line in block)]
+    assert len(without) == 2
+    for block in (blocks[0], *without):
+        for line in block:
+            run_line(line, place)
+    for run in ("runs/clusters", "label_free/round1"):
+        assert (place / run / "checkpoints" / "checkpoint_last.pt").is_file()
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 """What every model for inference has: it embeds, scores and perhaps separates recordings."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -109,10 +109,7 @@ class EmbeddingModel(ABC):
         """
         recordings = self._read(audio, sample_rate, resample, lengths)
         recordings.require_sound()
-        rows: list[Tensor] = [torch.empty(0)] * len(recordings.waveforms)
-        for index, voices in self.analyse(recordings.waveforms):
-            rows[index] = voices.queries[voices.loudest]
-        return recordings.answer(rows)
+        return recordings.answer(self._of_each(recordings, lambda voices: voices.queries[voices.loudest]))
 
     def embed_sources(
         self,
@@ -128,10 +125,7 @@ class EmbeddingModel(ABC):
         """
         recordings = self._read(audio, sample_rate, resample, lengths)
         recordings.require_sound()
-        rows: list[Tensor] = [torch.empty(0)] * len(recordings.waveforms)
-        for index, voices in self.analyse(recordings.waveforms):
-            rows[index] = voices.queries
-        return recordings.answer(rows)
+        return recordings.answer(self._of_each(recordings, lambda voices: voices.queries))
 
     def separate(
         self,
@@ -147,10 +141,14 @@ class EmbeddingModel(ABC):
         """
         self.require_separation()
         recordings = self._read(audio, sample_rate, resample, lengths)
-        streams: list[Tensor] = [torch.empty(0)] * len(recordings.waveforms)
+        return recordings.answer_waveforms(self._of_each(recordings, lambda voices: voices.estimates))
+
+    def _of_each(self, recordings: Recordings, pick: Callable[[SeparatedVoices], Tensor]) -> list[Tensor]:
+        """What `pick` takes of every recording's voices, in the order of the recordings."""
+        picked = [torch.empty(0)] * len(recordings.waveforms)
         for index, voices in self.analyse(recordings.waveforms):
-            streams[index] = voices.estimates
-        return recordings.answer_waveforms(streams)
+            picked[index] = pick(voices)
+        return picked
 
     def score(self, enrol: Audio, test: Audio, sample_rate: int | None = None, *, resample: bool = False) -> float:
         """Cosine in [-1, 1] between the voice of `enrol` and the most similar talker of `test`; higher means more

@@ -13,7 +13,8 @@ from torch import Tensor
 from csc_fairseq.checkpoints.checkpoint import PRETRAINING_SPEAKERS, Checkpoint, read_checkpoint
 from csc_fairseq.checkpoints.network import CONDITION_MEMORY, separative_encoder
 from csc_fairseq.errors import InputError
-from csc_fairseq.modules.global_vectors import KINDS, Talkers
+from csc_fairseq.models.fine_tuned import RESAMPLING, require_trained_rate
+from csc_fairseq.modules.global_vectors import KINDS, GlobalVectors, Talkers
 from csc_fairseq.modules.identity_rows import IdentityRows
 from csc_fairseq.modules.mean_table import MeanTable
 from csc_fairseq.modules.separative_encoder import SeparativeEncoder, SeparativeEncoderConfig, SeparativeOutput
@@ -78,7 +79,7 @@ class CscModel(IdentityRows, BaseFairseqModel):
             self.set_identities(identities, rows="table.weight")
 
     @property
-    def global_vectors(self) -> SpeakerTable | MeanTable | ViewVectors:
+    def global_vectors(self) -> GlobalVectors:
         """What says who a talker is; a model that is to be trained has it."""
         return self.table if self.views is None else self.views
 
@@ -107,11 +108,7 @@ class CscModel(IdentityRows, BaseFairseqModel):
             task.state.add_factory(PRETRAINING_SPEAKERS, speakers_of_pretrained)
             getattr(task.state, PRETRAINING_SPEAKERS)  # calls the factory unless the state was restored
         for checkpoint in fresh:
-            if checkpoint.sample_rate != task.cfg.sample_rate:
-                raise InputError(
-                    f"{cfg.pretrained}: was trained at {checkpoint.sample_rate} Hz, task.sample_rate is {task.cfg.sample_rate}; "
-                    f"set task.sample_rate={checkpoint.sample_rate}, and task.resample=true for recordings of another rate"
-                )
+            require_trained_rate(cfg.pretrained, checkpoint.sample_rate, task.cfg.sample_rate, RESAMPLING)
             model.start_from(checkpoint)
         return model
 
@@ -198,20 +195,17 @@ class CscModel(IdentityRows, BaseFairseqModel):
 
     def stage(self, embeddings: Tensor, talkers: Talkers) -> None:
         """Keeps what running means take in at `commit`: (n, E) queries and who they are of."""
-        if isinstance(self.table, MeanTable):
-            self.table.stage(embeddings, talkers)
+        self.global_vectors.stage(embeddings, talkers)
 
     def discard_last(self) -> None:
         """Forgets the last batch that was staged, here and for the condition memory: a dummy, for a rank without data."""
         self.encoder.memory.discard_last()
-        if isinstance(self.table, MeanTable):
-            self.table.discard_last()
+        self.global_vectors.discard_last()
 
     def commit(self) -> None:
         """After an update, on all ranks together: the condition memory and running means take in what was staged."""
         self.encoder.memory.commit()
-        if isinstance(self.table, MeanTable):
-            self.table.commit()
+        self.global_vectors.commit()
 
     def max_positions(self) -> None:
         """No limit on length."""

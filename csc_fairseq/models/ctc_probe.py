@@ -17,7 +17,7 @@ from csc_fairseq.backbones.backbone import Backbone
 from csc_fairseq.checkpoints.checkpoint import BACKBONE_SETTINGS
 from csc_fairseq.corpora.transcripts import SUFFIX, require_transcripts
 from csc_fairseq.errors import InputError
-from csc_fairseq.models.fine_tuned import FineTunedModel, backbone_for
+from csc_fairseq.models.fine_tuned import FineTunedModel, backbone_for, require_trained_rate
 from csc_fairseq.modules.ctc_head import CtcHead
 from csc_fairseq.options import option
 
@@ -75,11 +75,9 @@ class CtcProbe(FineTunedModel):
         if BACKBONE_SETTINGS not in task.state.state_dict:  # a checkpoint loads without its data
             require_transcripts(task.cfg.data)
         encoder = backbone_for(task, cfg.pretrained)
-        if task.cfg.sample_rate != encoder.sample_rate:
-            raise InputError(
-                f"{cfg.pretrained}: was trained at {encoder.sample_rate} Hz, task.sample_rate is {task.cfg.sample_rate}; "
-                f"set task.sample_rate={encoder.sample_rate}, and convert recordings of another rate"
-            )
+        require_trained_rate(
+            cfg.pretrained, encoder.sample_rate, task.cfg.sample_rate, "convert recordings of another rate"
+        )
         return cls(cfg, encoder, len(task.target_dictionary), task.target_dictionary.index(task.blank_symbol))
 
     def forward(self, source: Tensor, padding_mask: Tensor | None = None) -> dict[str, Tensor | None]:

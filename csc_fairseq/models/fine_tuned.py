@@ -13,6 +13,7 @@ from csc_fairseq.checkpoints.checkpoint import BACKBONE_SETTINGS, PRETRAINING_SP
 from csc_fairseq.errors import InputError
 
 HEAD = "head."
+RESAMPLING = "task.resample=true for recordings of another rate"
 
 
 class FineTunedModel(BaseFairseqModel):
@@ -99,6 +100,14 @@ def _with_prefix(model: nn.Module, state: dict[str, Tensor], prefix: str, *_: ob
     for name in model.head.state_dict():
         if prefix + name in state:
             state[prefix + HEAD + name] = state.pop(prefix + name)
+
+
+def require_trained_rate(pretrained: str | None, trained: int, wanted: int, others: str) -> None:
+    """InputError if a checkpoint was trained at another rate (Hz) than the task's. others: what to do with other recordings."""
+    if trained != wanted:
+        raise InputError(
+            f"{pretrained}: was trained at {trained} Hz, task.sample_rate is {wanted}; set task.sample_rate={trained}, and {others}"
+        )
 
 
 def backbone_for(task: FairseqTask, pretrained: str | None, from_scratch: dict | None = None) -> Backbone:

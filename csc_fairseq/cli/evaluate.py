@@ -20,7 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         required=True,
         metavar="[NAME=]ENCODER",
-        help="a checkpoint, mfcc, ge2e, untrained:CONFIG, module:function or embeddings.npz; repeat it to compare",
+        help="a checkpoint, mfcc, ge2e, campplus, untrained:CONFIG, module:function or embeddings.npz; ENCODER,separate=csc.pt; "
+        "A+B with --dev; repeat it to compare",
     )
     parser.add_argument(
         "--manifest",
@@ -64,7 +65,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--train", type=Path, metavar="TSV", help="what encoders were trained on: shared speakers are an error"
     )
-    parser.add_argument("--dev", type=Path, metavar="TSV", help="further unseen speakers, to calibrate scores on")
+    parser.add_argument(
+        "--dev", type=Path, metavar="TSV", help="further unseen speakers, to calibrate and sum scores on"
+    )
     parser.add_argument(
         "--cohort", type=Path, metavar="TSV", help="speakers to normalise scores with, e.g. the training's"
     )

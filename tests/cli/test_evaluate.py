@@ -192,11 +192,27 @@ def test_faulty_lists(place, capsys, line, message):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--encoder", "mfccc"], "encoder 'mfccc': is not an encoder; expected mfcc, ge2e, untrained:CONFIG"),
+        (["--encoder", "mfccc"], "encoder 'mfccc': is not an encoder; expected mfcc, ge2e, campplus, untrained:CONFIG"),
         (["--encoder", "gone.pt"], "gone.pt: no such file"),
         (["--encoder", "mfcc"], "--encoder: two are called 'mfcc'; name them apart, --encoder NAME=mfcc"),
         (["--encoder", "a b=mfcc", "--encoder", "a_b=mfcc"], "--encoder: two are called 'a b'"),
         (["--encoder", "untrained:csc_tiny"], "there is no configuration 'csc_tiny', expected one of csc_base"),
+        (["--encoder", "mfcc,separate=gone.pt"], "gone.pt: no such file"),
+        (
+            ["--encoder", "mfcc,mixture=yes"],
+            "mixture is about the recording beside its streams; give separate=csc.pt as well",
+        ),
+        (
+            ["--encoder", "x=mfcc+ge2e"],
+            "--encoder x=mfcc+ge2e: is a sum of two, whose weights are fitted on development trials; give speakers for them "
+            "with --dev",
+        ),
+        (["--encoder", "mfcc+mfcccc"], "encoder 'mfcc+mfcccc': is not an encoder; expected mfcc, ge2e"),
+        (
+            ["--encoder", "x=mfcc+mfcc", "--dev", "pairs.tsv"],
+            "encoder x: is the sum of mfcc and itself; name two encoders",
+        ),
+        (["--encoder", "x=mfcc+gone.pt", "--dev", "pairs.tsv"], "gone.pt: no such file"),
         (["--encoder", "csc_test_users:gone"], "csc_test_users.py has no function 'gone'"),
         (["--encoder", "csc_test_users:broken"], "encoder csc_test_users:broken: gave NaN, infinite or all-zero"),
         (["--encoder", "csc_test_users:spectrum,rate=8000"], "takes 8000 Hz, but {place}/s0_0.wav has 16000 Hz"),
@@ -240,6 +256,8 @@ def test_faulty_options(place, capsys, words, message):
     (place / "few.tsv").write_text("speaker\tgender\nspeaker1\tf\n")
     write_manifest("others.tsv", place, [("s0_0.wav", 8000), ("s1_0.wav", 9800)])
     write_labels("others.spk", ["other0", "other1"])
+    write_manifest("pairs.tsv", place, [(f"s{i}_{j}.wav", 8000) for i in range(2) for j in range(2)])
+    write_labels("pairs.spk", ["other0", "other0", "other1", "other1"])
     usual = USUAL[:2] + USUAL[4:] if "--conditions" in words else USUAL
     first = [] if any("csc_test_users" in word for word in words) else ENCODER
     assert message.format(place=place) in complaint(capsys, *first, *usual, *words)
@@ -316,6 +334,19 @@ def test_speakers_of_a_checkpoint_are_refused(place, encoder, unwritten, capsys)
         assert evaluate("--encoder", f"{name}.pt", *words, out=name) == 0
         scores = Path(name, "scores", f"{name}.pt", "clean.npy").read_bytes()
         assert scores == Path("forced/scores/ours/clean.npy").read_bytes()
+
+
+def test_speakers_of_what_separates_and_of_what_is_summed_are_refused(place, encoder, unwritten, capsys):
+    """By the checkpoint that knows them."""
+    save_checkpoint(encoder, "seen.pt", "speaker", ["speaker1"])
+    save_checkpoint(encoder, "unseen.pt", "speaker", ["somebody"])
+    for name in ("tsv", "spk"):
+        shutil.copy(f"test.{name}", f"dev.{name}")
+    write_labels("dev.spk", [f"other{i // 3}" for i in range(12)])
+    words = [*USUAL, "--dev", "dev.tsv"]
+    for text in ("mfcc,separate=seen.pt", "unseen.pt,separate=seen.pt", "seen.pt,separate=unseen.pt", "mfcc+seen.pt"):
+        message = complaint(capsys, "--encoder", text, *words)
+        assert message.startswith("test.tsv: 1 of its 4 speakers are those of seen.pt too (speaker1, …); ")
 
 
 def test_noise_and_rooms_of_another_rate(place, capsys):

@@ -14,8 +14,8 @@ class StreamEmbeddings:
     """What an encoder says about n test recordings.
 
     streams: float32 [n, C, E], unit norm, one embedding for each talker that the encoder tells apart; C = 1 for
-    encoders with one embedding. estimates: separated waveforms, float32 [C, T_i] each, row c belonging to stream c;
-    None for encoders that do not separate.
+    encoders with one embedding. estimates: separated waveforms, float32 [C, T_i] each, row c belonging to stream c, or
+    fewer rows, where the last streams are no separated ones; None for encoders that do not separate.
     """
 
     __test__ = False  # pytest would take the name for a class of tests

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from csc_fairseq.verification.evaluation.benchmark_options import BenchmarkOptions
-from csc_fairseq.verification.evaluation.compared_encoder import ComparedEncoder, EncoderRun
+from csc_fairseq.verification.evaluation.compared_encoder import EncoderRun
+from csc_fairseq.verification.evaluation.compared_sum import (
+    Compared,
+    ComparedSum,
+    FittedSum,
+    encoders_of,
+    read_compared,
+)
 from csc_fairseq.verification.evaluation.evaluation_set import EvaluationSet, EvaluationSets, read_sets
 from csc_fairseq.verification.evaluation.preflight import preflight
 from csc_fairseq.verification.evaluation.provenance import facts_of, settings_of
@@ -26,10 +33,15 @@ def run_benchmark(options: BenchmarkOptions, progress: bool = False) -> Report:
     """
     sets = read_sets(options)
     conditions = chosen_conditions(options, sets.test)
-    encoders = [ComparedEncoder.read(text, options.device) for text in options.encoders]  # all, so errors come at once
-    preflight(options, sets, conditions, encoders)
+    compared = read_compared(options.encoders, options.device)  # all, so errors come at once
+    preflight(options, sets, conditions, encoders_of(compared))
     prepare_folder(options, sets.test)
-    measured = [measure_encoder(EncoderRun(one, options, conditions, progress), sets) for one in encoders]
+    measured = [
+        measure_sum(one, [EncoderRun(part, options, conditions, progress) for part in one.parts], sets)
+        if isinstance(one, ComparedSum)
+        else measure_encoder(EncoderRun(one, options, conditions, progress), sets)
+        for one in compared
+    ]
     report = make_report(options, sets.test, conditions, measured)
     write_report(options.out, report)
     return report
@@ -53,31 +65,53 @@ class MeasuredEncoder:
     """What came out for one encoder.
 
     scores: float32 [n] of the best stream, by condition. drawn: the bootstrap's EERs by condition. uncalibrated: why there
-    is no calibration, None if there is one or none was asked for.
+    is no calibration, None if there is one or none was asked for. fitted: the weights of a sum, None for an encoder.
     """
 
-    compared: ComparedEncoder
+    compared: Compared
     scores: Mapping[str, np.ndarray]
     results: Sequence[Result]
     drawn: Mapping[str, np.ndarray]
     uncalibrated: str | None
+    fitted: FittedSum | None
 
 
 def measure_encoder(run: EncoderRun, sets: EvaluationSets) -> MeasuredEncoder:
     """Embeds, scores and measures; the scores are saved."""
-    options, name = run.options, run.compared.name
     cohort = run.cohort(sets.cohort) if sets.cohort else None
     found = run.score(sets.test, "test", cohort)
+    development = run.score(sets.development, "dev") if sets.development is not None else None
+    return measure_scores(run.compared, run.options, sets, found, development)
+
+
+def measure_sum(compared: ComparedSum, runs: Sequence[EncoderRun], sets: EvaluationSets) -> MeasuredEncoder:
+    """The same of a sum, from its parts at work. What a part has embedded before, it finds again."""
+    tested = [run.score(sets.test, "test") for run in runs]
+    development = [run.score(sets.development, "dev") for run in runs]
+    fitted = FittedSum.fit(compared, development, sets.development.trials.targets)
+    found = fitted.scores(tested)
+    return measure_scores(compared, runs[0].options, sets, found, fitted.scores(development), fitted)
+
+
+def measure_scores(
+    compared: Compared,
+    options: BenchmarkOptions,
+    sets: EvaluationSets,
+    found: Mapping[str, Scores],
+    development: Mapping[str, Scores] | None,
+    fitted: FittedSum | None = None,
+) -> MeasuredEncoder:
+    """Calibrates on the development scores if there are any, saves scores, and measures. Scores are by condition."""
     calibration = uncalibrated = None
-    if sets.development is not None:
+    if development is not None:
         try:
-            calibration = calibrate(run.score(sets.development, "dev"), sets.development.trials.targets)
+            calibration = calibrate(development, sets.development.trials.targets)
         except CalibrationError as error:  # the other figures are worth having
             uncalibrated = str(error)
     best = {condition: scores.best for condition, scores in found.items()}
-    save_scores(options.out, name, best)
-    results, drawn = measure(name, found, sets.test.labelled, options.replicates, options.seed, calibration)
-    return MeasuredEncoder(run.compared, best, results, drawn, uncalibrated)
+    save_scores(options.out, compared.name, best)
+    results, drawn = measure(compared.name, found, sets.test.labelled, options.replicates, options.seed, calibration)
+    return MeasuredEncoder(compared, best, results, drawn, uncalibrated, fitted)
 
 
 def calibrate(scores: Mapping[str, Scores], targets: np.ndarray) -> Calibration:
@@ -93,6 +127,7 @@ def make_report(
 ) -> Report:
     """What is written, of all encoders."""
     encoders = [one.compared for one in measured]
+    sums = [one.fitted for one in measured if one.fitted is not None]
     results = [result for one in measured for result in one.results]
     uncalibrated = {one.compared.name: one.uncalibrated for one in measured if one.uncalibrated is not None}
     scores = {
@@ -103,8 +138,8 @@ def make_report(
     }
     return Report(
         title="Speaker verification, clean and under interference",
-        facts=facts_of(options, test, encoders, uncalibrated),
-        settings=settings_of(options, test, conditions, encoders),
+        facts=facts_of(options, test, encoders, uncalibrated, sums),
+        settings=settings_of(options, test, conditions, encoders, sums),
         conditions=conditions,
         results=results,
         differences=differences({one.compared.name: one.drawn for one in measured}, results),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from csc_fairseq.errors import InputError
-from csc_fairseq.verification.encoders.registry import parse_spec
+from csc_fairseq.verification.encoders.spec import encoder_name, parse_sum
 from csc_fairseq.verification.evaluation.embedding_store import slug
 from csc_fairseq.verification.trials.conditions import NOISES
 
@@ -16,11 +16,11 @@ SHORTEST_SECONDS = 0.1
 class BenchmarkOptions:
     """What is evaluated on what.
 
-    encoders: as `read_source` reads them. manifest: recordings of unseen speakers, with a .spk file. trials: a list,
+    encoders: as spec.py takes them apart. manifest: recordings of unseen speakers, with a .spk file. trials: a list,
     None for all pairs. enrolments: recordings of its models. conditions: a YAML file, None for all of the standard grid
     for which there are recordings. noises: manifests by kind. rir: a manifest. speaker_table, groups: a table, and its
     columns by which trials are told apart. train: manifest of the speakers that encoders were trained on; shared ones
-    are an error unless `force`. dev: manifest of further unseen speakers, on whose trials scores are calibrated.
+    are an error unless `force`. dev: manifest of further unseen speakers, on whose trials scores are calibrated and summed.
     cohort, top_k: manifest of the cohort of score normalisation, and how many of its speakers it adapts to. seconds:
     recordings are cut to so many. seed: of mixtures, trials and bootstrap. replicates: of the bootstrap. jobs:
     processes. device: where encoders run. out: folder of the results.
@@ -70,10 +70,16 @@ class BenchmarkOptions:
             raise InputError(f"--replicates {self.replicates}: expected at least 1, 1000 for figures to be printed")
         if self.top_k < 2:
             raise InputError(f"--top-k {self.top_k}: expected at least 2")
-        names = [parse_spec(text).name for text in self.encoders]
+        names = [encoder_name(text) for text in self.encoders]
         for name in names:
             if [slug(other) for other in names].count(slug(name)) > 1:  # they would share files
                 raise InputError(f"--encoder: two are called {name!r}; name them apart, --encoder NAME={name}")
+        for text in self.encoders:
+            if parse_sum(text) is not None and self.dev is None:
+                raise InputError(
+                    f"--encoder {text}: is a sum of two, whose weights are fitted on development trials; give speakers for "
+                    "them with --dev"
+                )
         unknown = [kind for kind in self.noises or {} if kind not in NOISES]
         if unknown:
             raise InputError(f"--noise {unknown[0]}=…: expected {' or '.join(NOISES)}")

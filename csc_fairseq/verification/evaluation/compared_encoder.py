@@ -1,7 +1,7 @@
 """One of the encoders of a benchmark: what the report says of it, and its embeddings, scores and cohort."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -9,10 +9,12 @@ from typing import Self
 
 from csc_fairseq.configurations import configuration_files
 from csc_fairseq.digests import code_digest, digest, file_digest
+from csc_fairseq.verification.encoders.campplus import campplus_files
 from csc_fairseq.verification.encoders.embedding_file import FileEncoder
 from csc_fairseq.verification.encoders.encoder import Encoder
 from csc_fairseq.verification.encoders.ge2e import PACKAGE as GE2E_PACKAGE
-from csc_fairseq.verification.encoders.registry import UNTRAINED, EncoderSource, read_source
+from csc_fairseq.verification.encoders.registry import EncoderSource, read_source
+from csc_fairseq.verification.encoders.spec import CAMPPLUS, GE2E, UNTRAINED
 from csc_fairseq.verification.evaluation.benchmark_options import BenchmarkOptions
 from csc_fairseq.verification.evaluation.embedding_runner import EmbeddingRunner, Workers
 from csc_fairseq.verification.evaluation.embedding_store import EmbeddingStore, slug
@@ -26,31 +28,31 @@ from csc_fairseq.verification.trials.conditions import Condition
 class ComparedEncoder:
     """An encoder and what its source tells. Nothing else of a checkpoint is kept.
 
-    text: as it was asked for. checkpoint: its file, None for encoders that are none. description, speakers,
-    hides_speakers: see `EncoderSource`. digest: of what the encoder was made from: the file of its weights, code, sizes
-    or embeddings, or a package's version; None if there is only our own code.
+    text: as it was asked for. description, speakers, hides_speakers: see `EncoderSource`. checkpoints: digests of its files
+    of weights; none for encoders without checkpoints. digest: of all that the encoder was made from: files of weights, code,
+    sizes or embeddings, or a package's version; None if there is only our own code.
     """
 
     text: str
     encoder: Encoder
-    checkpoint: Path | None
     description: str
-    speakers: frozenset[str]
+    speakers: Mapping[Path, frozenset[str]]
     hides_speakers: bool
+    checkpoints: Mapping[Path, str]
     digest: str | None
 
     @classmethod
     def read(cls, text: str, device: str) -> Self:
-        """Reads a checkpoint, once. InputError for what `read_source` and `EncoderSource.encoder` refuse."""
+        """Reads its checkpoints, once. InputError for what `read_source` and `EncoderSource.encoder` refuse."""
         source = read_source(text)
         encoder = source.encoder(device)
         return cls(
             text,
             encoder,
-            None if source.checkpoint is None else Path(source.checkpoint.path),
             source.description,
-            frozenset(source.speakers),
+            source.speakers,
             source.hides_speakers,
+            {Path(one.path): file_digest(Path(one.path)) for one in source.checkpoints},
             _source_digest(source),
         )
 
@@ -62,9 +64,17 @@ class ComparedEncoder:
 
 def _source_digest(source: EncoderSource) -> str | None:
     """See `ComparedEncoder.digest`. The encoder must have been made: that imports the module of a user's function."""
+    own = _embedding_digest(source)
+    return own if source.separator is None else digest([own, file_digest(Path(source.separator.path))])
+
+
+def _embedding_digest(source: EncoderSource) -> str | None:
+    """Of what embeds, whatever is separated before."""
     target = source.spec.target
-    if target == "ge2e":
+    if target == GE2E:
         return version(GE2E_PACKAGE)
+    if target == CAMPPLUS:
+        return digest([file_digest(path) for path in campplus_files(source.spec.name)])
     module = sys.modules.get(target.partition(":")[0])
     if source.checkpoint is not None:
         path = Path(source.checkpoint.path)

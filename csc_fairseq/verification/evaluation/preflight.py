@@ -44,7 +44,7 @@ def _refuse_trained_speakers(
     options: BenchmarkOptions, sets: EvaluationSets, encoders: Sequence[ComparedEncoder]
 ) -> None:
     """Neither test nor development speakers are among those whom a checkpoint says that it was trained on."""
-    trained = {compared.checkpoint: compared.speakers for compared in encoders}
+    trained = {path: speakers for compared in encoders for path, speakers in compared.speakers.items()}
     for path, one in ((options.manifest, sets.test), (options.dev, sets.development)):
         if one is not None:
             refuse_shared_speakers(path, one.speakers, trained, OR_FORCE)

@@ -7,17 +7,21 @@ from pathlib import Path
 from csc_fairseq.digests import file_digest
 from csc_fairseq.package import __version__
 from csc_fairseq.verification.evaluation.benchmark_options import BenchmarkOptions
-from csc_fairseq.verification.evaluation.compared_encoder import ComparedEncoder
+from csc_fairseq.verification.evaluation.compared_sum import Compared, FittedSum
 from csc_fairseq.verification.evaluation.evaluation_set import EvaluationSet
 from csc_fairseq.verification.trials.conditions import Condition
 
 
 def settings_of(
-    options: BenchmarkOptions, test: EvaluationSet, conditions: Sequence[Condition], encoders: Sequence[ComparedEncoder]
+    options: BenchmarkOptions,
+    test: EvaluationSet,
+    conditions: Sequence[Condition],
+    encoders: Sequence[Compared],
+    sums: Sequence[FittedSum] = (),
 ) -> dict[str, object]:
     """For programs: values that JSON holds, and digests of the files that were read.
 
-    Without the number of processes, which changes nothing.
+    Without the number of processes, which changes nothing. sums: with their weights.
     """
     settings = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()}
     settings["noises"] = {kind: str(path) for kind, path in (options.noises or {}).items()}
@@ -28,21 +32,29 @@ def settings_of(
     return {
         "settings": settings,
         "conditions": [asdict(condition) for condition in conditions],
-        "digests": digests | {str(one.checkpoint): one.digest for one in encoders if one.checkpoint is not None},
+        "digests": digests | {str(path): found for one in encoders for path, found in one.checkpoints.items()},
         "version": __version__,
         "targets": int(trials.targets.sum()),
         "nontargets": int((~trials.targets).sum()),
         "dropped": trials.dropped,
+        "sums": {
+            one.compared.name: {
+                "weights": dict(zip(one.compared.part_names, one.fusion.weights, strict=True)),
+                "offset": one.fusion.offset,
+            }
+            for one in sums
+        },
     }
 
 
 def facts_of(
     options: BenchmarkOptions,
     test: EvaluationSet,
-    encoders: Sequence[ComparedEncoder],
+    encoders: Sequence[Compared],
     uncalibrated: Mapping[str, str],
+    sums: Sequence[FittedSum] = (),
 ) -> dict[str, str]:
-    """For people, by name. uncalibrated: why there is no calibration, by encoder."""
+    """For people, by name. uncalibrated: why there is no calibration, by encoder. sums: with their weights."""
     trials, targets = test.trials, int(test.trials.targets.sum())
     noises = options.noises or {}
     facts = {
@@ -62,11 +74,12 @@ def facts_of(
         facts["score normalisation"] = f"speakers of {options.cohort}, the {options.top_k} most similar ones"
     if options.dev:
         facts["calibration"] = f"all pairs of {options.dev}, one for all conditions"
+    facts |= {f"score of {one.compared.name}": f"{one.formula}, fitted on {options.dev}" for one in sums}
     facts |= {f"calibration of {name}": f"none, {reason}" for name, reason in uncalibrated.items()}
     return facts | {f"encoder {one.name}": one.description for one in encoders}
 
 
-def _training_fact(options: BenchmarkOptions, encoders: Sequence[ComparedEncoder]) -> str:
+def _training_fact(options: BenchmarkOptions, encoders: Sequence[Compared]) -> str:
     if options.force:
         return "NOT CHECKED (--force): encoders may know the test speakers"
     if options.train:

@@ -7,7 +7,7 @@ import numpy as np
 
 from csc_fairseq.data.manifest import Manifest
 from csc_fairseq.errors import InputError
-from csc_fairseq.verification.encoders.registry import parse_spec
+from csc_fairseq.verification.encoders.spec import encoder_name
 from csc_fairseq.verification.evaluation.benchmark_options import BenchmarkOptions
 from csc_fairseq.verification.evaluation.embedding_store import EmbeddingStore, slug
 from csc_fairseq.verification.evaluation.evaluation_set import EvaluationSet
@@ -59,7 +59,7 @@ def _leave_trials(options: BenchmarkOptions, trials: TrialList, manifest: Manife
 
 def _remove_scores(options: BenchmarkOptions) -> None:
     """Those of encoders that were not asked for this time."""
-    kept = {slug(parse_spec(text).name) for text in options.encoders}
+    kept = {slug(encoder_name(text)) for text in options.encoders}
     for file in (options.out / SCORES).glob("*/*.npy"):
         if file.parent.name not in kept:
             file.unlink()

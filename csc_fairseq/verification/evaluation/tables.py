@@ -62,7 +62,8 @@ def error_rates(results: Sequence[Result]) -> Table:
     return _by_condition(
         results,
         "Equal error rate, % (95 % interval)",
-        "The same trials everywhere; the score is the cosine of the enrolled voice and the most similar stream. Intervals are "
+        "The same trials everywhere; the score is the cosine of the enrolled voice and the most similar stream, or a sum of two "
+        "such scores. Intervals are "
         "from resampled speakers, so they say how far other speakers of the kind would differ. Lower is better, 50 is chance.",
         lambda result: percent(result.eer),
     )
@@ -86,7 +87,7 @@ def normalised(results: Sequence[Result]) -> Table | None:
         results,
         "Equal error rate after score normalisation, % (95 % interval)",
         "AS-norm: scores relative to those of the most similar speakers of the cohort, on both sides.",
-        lambda result: percent(result.normalised),
+        lambda result: NOTHING if result.normalised is None else percent(result.normalised),
     )
 
 

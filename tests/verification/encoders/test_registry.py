@@ -3,19 +3,23 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from csc_fairseq.backbones.loading import pretrained_backbone
+from csc_fairseq.checkpoints.checkpoint import read_checkpoint
 from csc_fairseq.errors import InputError
-from csc_fairseq.inference.loading import save_bundle
+from csc_fairseq.inference.loading import load_model, save_bundle
 from csc_fairseq.inference.speaker_encoder import SpeakerEncoder
 from csc_fairseq.modules.separative_encoder import SeparativeEncoder, SeparativeEncoderConfig
 from csc_fairseq.verification.encoders import registry
 from csc_fairseq.verification.encoders.csc import untrained
 from csc_fairseq.verification.encoders.embedding_file import FileEncoder
-from csc_fairseq.verification.encoders.registry import EncoderSpec, make_encoder, parse_spec, read_source
+from csc_fairseq.verification.encoders.registry import make_encoder, read_source
+from tests.making import saved, verifier_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -32,34 +36,10 @@ def bundle(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize(
-    ("text", "name", "target", "options"),
-    [
-        ("mfcc", "mfcc", "mfcc", {}),
-        ("GE2E (resemblyzer)=ge2e", "GE2E (resemblyzer)", "ge2e", {}),
-        ("untrained:csc_small", "untrained:csc_small", "untrained:csc_small", {}),
-        ("a.pt,variant=s", "a.pt,variant=s", "a.pt", {"variant": "s"}),
-        ("ours=runs/lr=1/a.pt,variant=s", "ours", "runs/lr=1/a.pt", {"variant": "s"}),
-        ("runs/lr=1/a.pt", "runs/lr=1/a.pt", "runs/lr=1/a.pt", {}),
-        ("./lr=1.pt", "./lr=1.pt", "./lr=1.pt", {}),
-        ("runs/a,b/c.pt,layer=4", "runs/a,b/c.pt,layer=4", "runs/a,b/c.pt", {"layer": "4"}),
-        ("mine=my.module:make,rate=8000", "mine", "my.module:make", {"rate": "8000"}),
-        ("x,a=1,b=2", "x,a=1,b=2", "x", {"a": "1", "b": "2"}),
-    ],
-)
-def test_specs(text, name, target, options):
-    assert parse_spec(text) == EncoderSpec(name, target, options)
-
-
-def test_specs_that_name_nothing(bundle):
-    for text in ("", "=mfcc", "x=", ",layer=3"):
-        with pytest.raises(InputError, match="names none; expected .LABEL=.ENCODER"):
-            parse_spec(text)
-    with pytest.raises(InputError, match="layer is given twice"):
-        parse_spec("a.pt,layer=1,layer=2")
+def test_texts_that_name_no_encoder():
     for text in ("mfccs", "some text", "a:b:c", "module:"):
         with pytest.raises(
-            InputError, match=f"encoder '{text}': is not an encoder; expected mfcc, ge2e, untrained:CONFIG"
+            InputError, match=f"encoder '{text}': is not an encoder; expected mfcc, ge2e, campplus, untrained:CONFIG"
         ):
             make_encoder(text, "cpu")
     with pytest.raises(InputError, match="absent.pt: no such file"):
@@ -68,11 +48,19 @@ def test_specs_that_name_nothing(bundle):
 
 def test_options_that_an_encoder_does_not_have(bundle):
     for text, message in (
-        ("mfcc,layer=2", "mfcc has no option 'layer', expected none"),
+        ("mfcc,layer=2", "mfcc has no option 'layer', expected separate or mixture"),
         ("x=ge2e,rate=1", "encoder x: ge2e has no option 'rate'"),
         ("untrained:csc_debug,variant=s", "has no option 'variant', expected seed"),
         (f"x={bundle},layer=2", "has no option 'layer', expected variant"),
         ("e.npz,layer=2", "e.npz has no option 'layer', expected none"),
+        (f"e.npz,separate={bundle}", "e.npz has no option 'separate', expected none"),
+        (
+            "mfcc,mixture=yes",
+            "encoder mfcc,mixture=yes: mixture is about the recording beside its streams; give separate=",
+        ),
+        (f"mfcc,separate={bundle},mixture=1", "mixture is '1', expected yes or no"),
+        ("x=mfcc,separate=", "encoder x: separate names no file; expected separate=csc.pt"),
+        ("mfcc,separate=absent.pt", "absent.pt: no such file"),
         ("untrained:csc_debug,seed=one", "seed is 'one', expected a whole number"),
         ("untrained:csc_debug,seed=-1", "seed is '-1', expected a whole number"),
     ):
@@ -99,6 +87,31 @@ def test_others(waveforms, tmp_path):
     user = make_encoder("numpy:stack,rate=8000", "cpu")  # any function of a list will do
     assert (user.name, user.sample_rate) == ("numpy:stack,rate=8000", 8000)
     np.testing.assert_allclose(user.enrol([np.array([3.0, 4.0])]), [[0.6, 0.8]], rtol=1e-6)
+
+
+def test_any_encoder_on_the_streams_of_a_checkpoint(bundle, waveforms, tmp_path):
+    """Of csc, of its bundle, and of a verifier that separates."""
+    backbone = pretrained_backbone(read_checkpoint(bundle))
+    verifier = saved(verifier_checkpoint(backbone), tmp_path / "verifier.pt")
+    for separator in (bundle, verifier):
+        streams = load_model(separator).separate(waveforms)
+        for text in (
+            "mfcc",
+            "untrained:csc_debug",
+            str(bundle),
+            f"{bundle},variant=s",
+            str(verifier),
+            "numpy:array,rate=16000",
+        ):
+            given = [waveforms[0], waveforms[2]] if text.startswith("numpy") else waveforms  # those of one length
+            chosen = [streams[0], streams[2]] if text.startswith("numpy") else streams
+            own, encoder = make_encoder(text, "cpu"), make_encoder(f"x={text},separate={separator}", "cpu")
+            assert (encoder.name, encoder.sample_rate) == ("x", 16000)
+            found = encoder.test(given)
+            for row, (one, estimates) in enumerate(zip(chosen, found.estimates, strict=True)):
+                np.testing.assert_allclose(estimates, one, atol=1e-5)
+                np.testing.assert_allclose(found.streams[row], own.enrol(list(one)), atol=1e-4)
+            np.testing.assert_array_equal(encoder.enrol(given), own.enrol(given))
 
 
 def test_wav2vec_checkpoints_are_found_by_their_architecture(tmp_path, monkeypatch):
@@ -156,7 +169,7 @@ def test_sources_tell_their_speakers(save):
 
     def told(text: str) -> tuple[set[str], bool]:
         source = read_source(text)
-        return source.speakers, source.hides_speakers
+        return set().union(*source.speakers.values()), source.hides_speakers
 
     assert told(csc(save, "a.pt", "speaker", ["x", "y", "x"])) == ({"x", "y"}, False)
     assert told(csc(save, "b.pt", "session", ["x/1", "y/1"])) == (set(), True)
@@ -177,9 +190,15 @@ def test_sources_tell_their_speakers(save):
     ):
         state = {"identity_level": level, "identities": ["x"], "pretraining_speakers": before}
         assert told(save(name, **second, task_state=state)) == expected
+    # And the training of what separates.
+    first, second = csc(save, "j.pt", "speaker", ["x"]), csc(save, "k.pt", "speaker", ["y", "z"])
+    assert told(f"mfcc,separate={first}") == ({"x"}, False) and not read_source(f"mfcc,separate={first}").is_untrained
+    assert told(f"{first},separate={second}") == ({"x", "y", "z"}, False)
+    assert read_source(f"{first},separate={second}").speakers == {Path(first): {"x"}, Path(second): {"y", "z"}}
+    assert told(f"{first},separate={bundle}") == told(f"campplus,separate={first}") == ({"x"}, True)
     for text in ("mfcc", "x=untrained:csc_small"):
         assert told(text) == (set(), False) and read_source(text).is_untrained
-    for text in ("ge2e", "e.npz", "own=m:f"):
+    for text in ("ge2e", "campplus", "e.npz", "own=m:f"):
         assert told(text) == (set(), True) and not read_source(text).is_untrained
 
 
@@ -196,6 +215,9 @@ def test_sources_describe_themselves(save):
     assert description(bundle) == f"csc, {bundle}, identities of level session"
     timed = save("t.pt", cfg={"model": {"_name": "hubert"}}, extra_state={"previous_training_time": 125.0})
     assert description(timed) == f"hubert, {timed}, 2 minutes of training"
+    assert description(f"mfcc,separate={path}") == f"mfcc, on the streams of {expected}"
+    both = description(f"{wav2vec},separate={path},mixture=yes")
+    assert both == f"wav2vec2, {wav2vec}, 7 updates, on the streams of {expected}, and on the recording itself"
     for text in ("mfcc", "untrained:csc_small", "m:f", "e.npz"):
         assert description(f"x={text}") == description(text) == text
 

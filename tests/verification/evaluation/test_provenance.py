@@ -10,16 +10,17 @@ from csc_fairseq.digests import file_digest
 from csc_fairseq.verification.encoders.mfcc import mfcc_encoder
 from csc_fairseq.verification.evaluation.benchmark_options import BenchmarkOptions
 from csc_fairseq.verification.evaluation.compared_encoder import ComparedEncoder
+from csc_fairseq.verification.evaluation.compared_sum import ComparedSum, FittedSum
 from csc_fairseq.verification.evaluation.evaluation_set import EvaluationSet, LabelledTrials
 from csc_fairseq.verification.evaluation.provenance import facts_of, settings_of
+from csc_fairseq.verification.metrics.fusion import Fusion
 from csc_fairseq.verification.trials.conditions import STANDARD
 
 
 def compared(name: str, hides_speakers: bool = False, checkpoint: Path | None = None) -> ComparedEncoder:
     """An encoder of which only what it tells matters."""
-    return ComparedEncoder(
-        name, mfcc_encoder(name), checkpoint, f"what {name} is", frozenset(), hides_speakers, f"digest of {name}"
-    )
+    files = {} if checkpoint is None else {checkpoint: f"digest of {name}'s file"}
+    return ComparedEncoder(name, mfcc_encoder(name), f"what {name} is", {}, hides_speakers, files, f"digest of {name}")
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_facts_for_people(options, tested):
     assert facts["score normalisation"] == "speakers of c.tsv, the 7 most similar ones"
 
 
-def testedtings_name_files_by_their_content(options, tested, tmp_path):
+def test_settings_name_files_by_their_content(options, tested, tmp_path):
     noise = tmp_path / "n.tsv"
     write_manifest(noise, tmp_path, [("n.wav", 16000)])
     asked = replace(options, encoders=("mfcc", "a.pt"), noises={"other": noise}, jobs=3)
@@ -69,8 +70,29 @@ def testedtings_name_files_by_their_content(options, tested, tmp_path):
     assert [one["name"] for one in found["conditions"]] == ["clean", "stationary noise 10 dB"]
     assert "jobs" not in found["settings"]  # they change nothing
     files = {str(path): file_digest(path) for path in (options.manifest, noise)}
-    assert found["digests"] == {**files, "runs/a.pt": "digest of a"}
+    assert found["digests"] == {**files, "runs/a.pt": "digest of a's file"}
+    assert found["sums"] == {}
     write_manifest(noise, tmp_path, [("m.wav", 16000)])
     other = settings_of(asked, tested, STANDARD[:2], encoders)["digests"]
     assert other[str(noise)] != found["digests"][str(noise)]
     assert other[str(options.manifest)] == found["digests"][str(options.manifest)]
+
+
+def test_sums_tell_their_parts_and_weights(options, tested):
+    """A part's checkpoint counts, and so does what a part does not tell of its training."""
+    parts = (
+        compared("a", checkpoint=Path("runs/a.pt")),
+        compared("b", hides_speakers=True, checkpoint=Path("runs/b.pt")),
+    )
+    both = ComparedSum("both", parts)
+    fitted = FittedSum(both, Fusion((12.34567, -0.5), -3.0))
+    asked = replace(options, dev=Path("d.tsv"))
+    facts = facts_of(asked, tested, [parts[0], both], {}, [fitted])
+    assert facts["score of both"] == "12.35 × a - 0.5 × b - 3, fitted on d.tsv"
+    assert facts["encoder both"] == "the sum of what a is; and of what b is"
+    assert facts["training speakers"] == "none in the test, as far as known: both do not tell theirs"
+    found = settings_of(options, tested, STANDARD[:1], [parts[0], both], [fitted])
+    assert found["sums"] == {"both": {"weights": {"a": 12.34567, "b": -0.5}, "offset": -3.0}}
+    assert (
+        found["digests"]["runs/a.pt"] == "digest of a's file" and found["digests"]["runs/b.pt"] == "digest of b's file"
+    )

@@ -19,10 +19,11 @@ class SpeakerDataset(MixtureDataset):
 
     The mixing is the augmentation: without noise and with single_talker_share 1, targets are clean and alone.
 
-    distinct_speakers (for losses that compare speakers within a batch): every batch has items of different speakers, the
-    views of an item are different utterances, and a bad recording is replaced by another one of the same speaker.
+    distinct_speakers (for losses that compare speakers within a batch): every batch has items of different speakers, and a bad
+    recording is replaced by another one of the same speaker, or of anybody where that was the only one.
+    distinct_recordings: the views of an item are different recordings; otherwise disjoint crops of one will do.
 
-    InputError: the pool does not suffice for the options; or distinct_speakers, and a speaker has fewer recordings than
+    InputError: the pool does not suffice for the options; or distinct_recordings, and a speaker has fewer recordings than
     views.
     """
 
@@ -36,6 +37,7 @@ class SpeakerDataset(MixtureDataset):
         rirs: RirBank | None = None,
         skip_bad: bool = False,
         distinct_speakers: bool = False,
+        distinct_recordings: bool = False,
     ) -> None:
         if pool.group_count < options.sources:
             raise InputError(
@@ -43,15 +45,16 @@ class SpeakerDataset(MixtureDataset):
                 f"{options.sources} for mixtures of {options.sources} talkers; add speakers, or lower task.sources"
             )
         targets = np.flatnonzero(pool.identities >= 0)
-        if distinct_speakers:
+        if distinct_recordings:
             _require_utterances(pool, targets, options.views)
         super().__init__(pool, options, seed, split_key, noise, rirs, indices=targets.tolist(), skip_bad=skip_bad)
         self.distinct_speakers = distinct_speakers
 
     def _substitute(self, target: int, rng: np.random.Generator) -> int:
-        if not self.distinct_speakers:
+        members = self.pool.members(int(self.pool.groups[target]))
+        if not self.distinct_speakers or len(members) == 1:
             return super()._substitute(target, rng)
-        return int(rng.choice(self.pool.members(int(self.pool.groups[target]))))
+        return int(rng.choice(members))
 
     def collater(self, samples: Sequence[tuple[int, list[Mixture]]]) -> dict:
         """The batch of `MixtureDataset`, but net_input has only `source`, and there are two more entries; {} for no items.

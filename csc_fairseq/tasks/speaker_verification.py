@@ -9,7 +9,7 @@ from omegaconf import MISSING
 
 import csc_fairseq.criterions.speaker  # noqa: F401  registers the criterion, which fairseq does not import from a user directory
 from csc_fairseq.checkpoints.checkpoint import PRETRAINING_SPEAKERS
-from csc_fairseq.data.manifest import Manifest, read_labels, read_manifest
+from csc_fairseq.data.manifest import IDENTITY_LEVELS, Manifest, identity_labels, label_path, read_labels, read_manifest
 from csc_fairseq.data.pool import RecordingPool
 from csc_fairseq.data.speaker_dataset import SpeakerDataset
 from csc_fairseq.errors import InputError
@@ -30,6 +30,11 @@ class SpeakerVerificationConfig(MixingConfig):
     data: str = option(
         MISSING, "folder with train.tsv, dev.tsv (wav2vec manifests) and train.spk, dev.spk; dev has other speakers"
     )
+    identity: str = option(
+        "speaker",
+        "what counts as one speaker in training: speaker (.spk), session, cluster (.cluster), utterance: two crops of a recording, "
+        "as SimCLR has it, without labels",
+    )
     views: int = option(1, "V, mixtures per target recording; 2 or more for losses that compare utterances")
     least_recordings: int = option(1, "speakers with fewer recordings interfere, but are not learnt")
     distinct_speakers: bool = option(False, "every batch holds dataset.batch_size different speakers")
@@ -45,7 +50,9 @@ class SpeakerVerificationTask(MixtureTask):
     """Numbers the training speakers, makes batches of their keyed mixtures, and validates on trials of other speakers."""
 
     def __init__(self, cfg: SpeakerVerificationConfig) -> None:
-        super().__init__(cfg, "speaker")
+        super().__init__(cfg, cfg.identity)
+        if cfg.identity not in IDENTITY_LEVELS:
+            raise InputError(f"task.identity is {cfg.identity!r}; choose one of {', '.join(IDENTITY_LEVELS)}")
         self._last_mixtures: dict | None = None
         if cfg.least_recordings < 1:
             raise InputError(f"task.least_recordings is {cfg.least_recordings}, expected at least 1")
@@ -59,7 +66,7 @@ class SpeakerVerificationTask(MixtureTask):
     def _training_identities(self) -> list[str]:
         manifest = read_manifest(manifest_path(self.cfg, "train"))
         least = self.cfg.least_recordings
-        names = sorted(name for name, count in Counter(read_labels(manifest, "spk")).items() if count >= least)
+        names = sorted(name for name, count in Counter(self._labels(manifest)).items() if count >= least)
         if len(names) < 2:
             found = f"only {names[0]!r}" if names else "none"
             raise InputError(
@@ -75,6 +82,9 @@ class SpeakerVerificationTask(MixtureTask):
             )
         return names
 
+    def _labels(self, manifest: Manifest) -> list[str]:
+        return identity_labels(manifest, self.cfg.identity)
+
     def load_dataset(self, split: str, combine: bool = False, **kwargs) -> None:
         """Mixtures of split `train`; trials of every other one, whose speakers training must not have."""
         if split == "train":
@@ -87,7 +97,7 @@ class SpeakerVerificationTask(MixtureTask):
     def _training_set(self, manifest: Manifest) -> SpeakerDataset:
         cfg = self.cfg
         table = {name: row for row, name in enumerate(self.identities)}
-        pool = RecordingPool(manifest, read_labels(manifest, "spk"), table, *reading(cfg))
+        pool = RecordingPool(manifest, self._labels(manifest), table, *reading(cfg))
         left_out = int((pool.identities < 0).sum())
         if left_out:
             logger.info(
@@ -104,6 +114,7 @@ class SpeakerVerificationTask(MixtureTask):
             rirs=rir_bank(cfg),
             skip_bad=cfg.skip_bad,
             distinct_speakers=cfg.distinct_speakers,
+            distinct_recordings=cfg.distinct_speakers and cfg.identity != "utterance",
         )
 
     def _validation_manifest(self, split: str) -> Manifest:
@@ -115,7 +126,9 @@ class SpeakerVerificationTask(MixtureTask):
             )
         manifest = read_manifest(path)
         training = read_manifest(manifest_path(self.cfg, "train"))
-        shared = sorted(set(read_labels(manifest, "spk")) & set(read_labels(training, "spk")))
+        # Who speaks in training may be unknown.
+        heard = read_labels(training, "spk") if label_path(training, "spk").is_file() else []
+        shared = sorted(set(read_labels(manifest, "spk")) & set(heard))
         if shared:
             raise InputError(
                 f"{path}: speaker {shared[0]!r} is in {training.path.name} too ({len(shared)} such speakers), expected "

@@ -259,10 +259,10 @@ def test_a_speaker_with_one_utterance_cannot_serve_two_views(make_dataset):
     with pytest.raises(
         InputError, match=r"speech.tsv:4: speaker 'spk1' has 1 recordings, .*2 such .*least_recordings=2"
     ):
-        make_dataset(lengths=lengths, distinct_speakers=True)
+        make_dataset(lengths=lengths, distinct_speakers=True, distinct_recordings=True)
     make_dataset(lengths=lengths)  # losses that do not compare speakers within a batch can use two crops of it
-    make_dataset(lengths=lengths, known=1, distinct_speakers=True)
-    make_dataset(CLEAN, lengths=lengths, distinct_speakers=True)
+    make_dataset(lengths=lengths, known=1, distinct_speakers=True, distinct_recordings=True)
+    make_dataset(CLEAN, lengths=lengths, distinct_speakers=True, distinct_recordings=True)
 
 
 def test_fewer_speakers_than_talkers_of_a_mixture(make_dataset):

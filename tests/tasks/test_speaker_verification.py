@@ -203,3 +203,29 @@ def test_too_few_batches(voices):
 def test_options_out_of_range(voices, options, message):
     with pytest.raises(InputError, match=message):
         build(voices, **options)
+
+
+def test_two_crops_of_a_recording_are_an_identity_without_labels(voices, tmp_path):
+    """As SimCLR has it: no .spk is read, every recording is its own speaker, and its views do not overlap."""
+    copy_split(voices, tmp_path, "train", range(32))
+    (tmp_path / "train.spk").unlink()
+    task = build(tmp_path, identity="utterance", views=2, distinct_speakers=True, single_talker_share=1.0)
+    task.load_dataset("train")
+    dataset = task.dataset("train")
+    assert len(task.identities) == len(dataset) == 32 and task.state_dict()["identity_level"] == "utterance"
+    for index in (0, 17):
+        first, second = (plan.sources[0] for plan in dataset.plans(index))
+        assert first.recording == second.recording == index
+        taken = sorted((start, start + source.frames) for source in (first, second) for start in source.starts)
+        stretches = [[s for s in taken if s[0] in source.starts] for source in (first, second)]
+        assert max(end for _, end in min(stretches)) <= min(start for start, _ in max(stretches))
+    (batch,) = list(batch_iterator(task, "train", 32).next_epoch_itr())
+    assert batch["speakers"][::2].tolist() == batch["speakers"][1::2].tolist()
+    assert len(set(batch["speakers"].tolist())) == 32
+
+
+def test_an_unknown_identity_level_is_refused(tmp_path):
+    with pytest.raises(
+        InputError, match="task.identity is 'voice'; choose one of speaker, session, utterance, cluster"
+    ):
+        build(tmp_path, identity="voice")

@@ -1,14 +1,21 @@
 """`csc cluster`: pseudo-speakers for recordings that nobody has labelled, beside their manifest."""
 
 import argparse
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from csc_fairseq.cli.model_options import add_model_arguments, add_resample_argument, load_model
 from csc_fairseq.errors import InputError
 
+if TYPE_CHECKING:
+    import numpy as np
+
 SUMMARY = "group the recordings of manifests by voice, for a training with task.identity=cluster"
 EXAMPLE = "csc cluster manifests/train.tsv manifests/valid.tsv --model checkpoint_best.pt"
 FEWEST = 8  # recordings
+CEPSTRA = "mfcc"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="X.tsv",
         help="manifests, clustered together; X.cluster is written beside each",
     )
-    add_model_arguments(parser)
+    add_model_arguments(parser, f"; or {CEPSTRA}: mean and deviation of cepstra, which nobody has to train")
     parser.add_argument(
         "--clusters",
         type=int,
@@ -39,6 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     from csc_fairseq.corpora.clustering import (
         MOST_CENTROIDS,
         RECORDINGS_PER_CENTROID,
+        balanced,
         cluster,
         normalised_information,
         purity,
@@ -61,7 +69,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"--clusters {arguments.clusters}: expected 2 to {most} for {len(files)} recordings")
     known = all(label_path(manifest, "spk").is_file() for manifest in manifests)
     speakers = [label for manifest in manifests for label in read_labels(manifest, "spk")] if known else []
-    embeddings = embed_files(load_model(arguments), files, resample=arguments.resample)
+    if arguments.model == CEPSTRA:
+        embeddings = balanced(_cepstra(files, arguments.resample))
+    else:
+        embeddings = embed_files(load_model(arguments), files, resample=arguments.resample)
     found = cluster(embeddings, arguments.clusters, arguments.seed)
     for count, stability in found.tried:
         print(f"{count:>8} clusters: two halves agree by {stability:.3f} nats")
@@ -81,3 +92,22 @@ def run(arguments: argparse.Namespace) -> int:
         first += len(manifest)
         print(path)
     return 0
+
+
+def _cepstra(files: Sequence[Path], resample: bool) -> "np.ndarray":
+    """Statistics [n, 48] of the files' cepstra."""
+    import numpy as np
+
+    from csc_fairseq.data.parallel import parallel_map
+
+    return np.stack(list(parallel_map(partial(_cepstra_of, resample=resample), files, jobs=8, progress="cepstra")))
+
+
+def _cepstra_of(path: Path, resample: bool) -> "np.ndarray":
+    from csc_fairseq.inference.recordings import read_recordings
+    from csc_fairseq.modules.mel import SAMPLE_RATE
+    from csc_fairseq.verification.encoders.mfcc import WINDOW, embedding
+
+    recording = read_recordings(path, None, model_rate=SAMPLE_RATE, shortest=WINDOW, resample=resample)
+    recording.require_sound()
+    return embedding(recording.waveforms[0].numpy())

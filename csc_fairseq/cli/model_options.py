@@ -7,13 +7,13 @@ if TYPE_CHECKING:
     from csc_fairseq.inference.embedding_model import EmbeddingModel
 
 
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """--model and --device."""
+def add_model_arguments(parser: argparse.ArgumentParser, others: str = "") -> None:
+    """--model and --device. others: what else --model may name, for the help."""
     parser.add_argument(
         "--model",
         required=True,
         metavar="CKPT",
-        help="a checkpoint of csc, a fine-tuned verifier, wav2vec 2.0 or HuBERT, or a bundle",
+        help=f"a checkpoint of csc, a fine-tuned verifier, wav2vec 2.0 or HuBERT, or a bundle{others}",
     )
     parser.add_argument("--device", default="cpu", help="where the model runs, e.g. cuda (default: %(default)s)")
 

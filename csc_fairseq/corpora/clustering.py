@@ -51,6 +51,16 @@ def cluster(embeddings: np.ndarray, count: int | None, seed: int) -> Clustering:
     return Clustering(np.argsort(order)[labels], tried)
 
 
+def balanced(vectors: np.ndarray) -> np.ndarray:
+    """Principal components of [n, E] vectors, each divided by the root of its deviation, then unit norm: float32 [n, min(n, E)].
+
+    For vectors that nobody trained for cosines. As they are, a few large directions decide every cosine; with components of equal
+    variance, as many small ones that hold noise do. This lies half-way (our choice; see RESULTS.md).
+    """
+    components, deviations, _ = np.linalg.svd(vectors - vectors.mean(0), full_matrices=False)
+    return _unit(components * np.sqrt(deviations)).astype(np.float32)
+
+
 def stabilities(embeddings: np.ndarray, seed: int) -> tuple[tuple[int, float], ...]:
     """For numbers of clusters up to a quarter of the recordings: what clusterings of two halves tell about each other, in nats.
 

@@ -3,7 +3,10 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
+from scipy.signal import lfilter
 
 from csc_fairseq.cli.main import main
 from csc_fairseq.data.manifest import identity_labels, read_manifest
@@ -63,3 +66,30 @@ def test_bad_input_is_one_line(place, capsys):
     assert Path("train.cluster").read_text() == "precious\n"
     assert main(["cluster", "train.tsv", "--model", "model.pt", "--force"]) == 0
     assert len(Path("train.cluster").read_text().splitlines()) == 32
+
+
+def test_cepstra_need_no_model(tmp_path, capsys, monkeypatch):
+    """Three voices, told apart by the resonance of their noise."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    voices = [i % 3 for i in range(60)]
+    for i, voice in enumerate(voices):
+        centre = 2 * np.pi * (800 + 1500 * voice) / 16000
+        resonance = [1, -1.8 * np.cos(centre), 0.81]
+        soundfile.write(f"{i}.wav", 0.01 * lfilter([1], resonance, rng.normal(size=12000)), 16000)
+    Path("train.tsv").write_text(f"{tmp_path}\n" + "".join(f"{i}.wav\t12000\n" for i in range(60)))
+    Path("train.spk").write_text("".join(f"{voice}\n" for voice in voices))
+    assert main(["cluster", "train.tsv", "--model", "mfcc", "--clusters", "3"]) == 0
+    assert "against 3 speakers of .spk: purity 1.000, NMI 1.000" in capsys.readouterr().out
+
+
+def test_silence_has_no_cepstra(place, capsys):
+    manifest = read_manifest("train.tsv")
+    shutil.copytree(manifest.root, place / "audio")
+    Path("train.tsv").write_text(Path("train.tsv").read_text().replace(str(manifest.root), f"{place}/audio", 1))
+    silent = place / "audio" / manifest.names[3]
+    soundfile.write(silent, np.zeros(16000), 16000)
+    assert main(["cluster", "train.tsv", "--model", "mfcc"]) == 2
+    error = capsys.readouterr().err
+    assert f"{silent}: is digitally silent" in error and error.count("\n") == 1
+    assert not Path("train.cluster").exists()

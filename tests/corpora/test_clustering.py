@@ -11,6 +11,7 @@ from sklearn.metrics.cluster import contingency_matrix
 
 from csc_fairseq.corpora import clustering
 from csc_fairseq.corpora.clustering import (
+    balanced,
     cluster,
     kmeans,
     normalised_information,
@@ -102,3 +103,17 @@ def test_many_recordings(monkeypatch, module):
     centroids = kmeans(np.asfortranarray(embeddings.astype(np.float64)), 6, seed=0)
     assert centroids.shape == (6, 32)
     assert adjusted_rand_score(speakers, (embeddings @ centroids.T).argmax(1)) > 0.5
+
+
+def test_balanced_components_differ_by_the_root_of_their_deviations():
+    """A direction that all recordings share decides no cosine any more; of the others, large ones still count for more."""
+    deviations = np.array([100.0, 25.0, 4.0, 1.0])
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(4000, 4)) * deviations + 1000
+    found = balanced(vectors)
+    assert found.shape == (4000, 4) and found.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-5)
+    ratios = (found[:, 1:] / found[:, :1] * np.sign(vectors[:, :1] - 1000)) / (
+        (vectors[:, 1:] - 1000) / np.abs(vectors[:, :1] - 1000)
+    )
+    np.testing.assert_allclose(np.abs(np.median(ratios, axis=0)), np.sqrt(deviations[0] / deviations[1:]), rtol=0.1)

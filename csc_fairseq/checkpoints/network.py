@@ -16,6 +16,7 @@ ENCODER_PREFIX = "encoder."
 CONDITION_MEMORY = ("memory.", "attention.")
 BLOCKS = ("shared_blocks", "separation_blocks", "speaker_blocks")
 BLOCK_WEIGHTS = 20  # at least
+ADDED_LATER = {"segment_overlap"}  # settings that older files lack; they mean the default
 
 
 def separative_encoder(checkpoint: Checkpoint) -> SeparativeEncoder:
@@ -39,18 +40,20 @@ def network_config(options: Entries) -> SeparativeEncoderConfig:
 
     InputError, which names the file, if one is missing, of another type, or impossible.
     """
-    missing = [field.name for field in fields(SeparativeEncoderConfig) if field.name not in options.values]
+    known = [field for field in fields(SeparativeEncoderConfig) if field.name in options.values]
+    missing = {field.name for field in fields(SeparativeEncoderConfig)} - {field.name for field in known} - ADDED_LATER
     if missing:
         raise InputError(
-            f"{options.where}: lacks the model settings {', '.join(missing)}; it was written by another version of "
+            f"{options.where}: lacks the model settings {', '.join(sorted(missing))}; it was written by another version of "
             "csc-fairseq"
         )
     read: dict[type, Callable[[str], Any]] = {
         int: options.whole,
         float: lambda name: options.number(name, 0, 1),
+        bool: options.switch,
         str: lambda name: options.text(name, MEMORIES),  # the only text
     }
-    settings = {field.name: read[type(field.default)](field.name) for field in fields(SeparativeEncoderConfig)}
+    settings = {field.name: read[type(field.default)](field.name) for field in known}
     try:
         return SeparativeEncoderConfig(**settings)
     except InputError as error:  # which names an option of training, not this file

@@ -11,7 +11,7 @@ from csc_fairseq.modules.condition_attention import ConditionAttention, MemoryBa
 from csc_fairseq.modules.galr import GalrBlock
 from csc_fairseq.modules.masking import MaskEstimator
 from csc_fairseq.modules.pooling import SpeakerHead
-from csc_fairseq.modules.segmentation import overlap_add, segment, segment_padding
+from csc_fairseq.modules.segmentation import Alternating, Overlapping
 from csc_fairseq.modules.waveform_codec import GlobalNorm, WaveformDecoder, WaveformEncoder, frame_count
 from csc_fairseq.options import option
 
@@ -20,7 +20,7 @@ LARGEST = 2**31 - 1  # more is no network
 LEAST = {"separation_blocks": 0, "speaker_blocks": 0, "memory_size": 0}  # of the whole numbers; 1 for the others
 EVEN = {
     "window": "the hop is half of it",
-    "segment_frames": "segments overlap by half of it",
+    "segment_frames": "segments overlap, or are shifted, by half of it",
     "channels": "positions are sines in one half and cosines in the other",
 }
 
@@ -39,6 +39,9 @@ class SeparativeEncoderConfig:
     window: int = option(256, "filter length in samples, even; the hop is half of it")
     channels: int = option(64, "D, channels of the trunk, even")
     segment_frames: int = option(16, "K, frames per segment, even")
+    segment_overlap: bool = option(
+        True, "segments overlap by half; false: they do not, and begin half a segment later for every other block"
+    )
     segment_summaries: int = option(8, "Q, learned summaries per segment that attend across segments")
     recurrent_channels: int = option(64, "H, LSTM cells per direction")
     attention_heads: int = option(4, "heads of the attention across segments")
@@ -66,6 +69,8 @@ class SeparativeEncoderConfig:
                 raise InputError(
                     f"model.{size} ({getattr(self, size)}) must be a multiple of model.{heads} ({getattr(self, heads)})"
                 )
+        if type(self.segment_overlap) is not bool:
+            raise InputError(f"model.segment_overlap is {self.segment_overlap!r}; expected true or false")
         if type(self.memory_drop) not in (int, float) or not 0 <= self.memory_drop <= 1:  # which NaN is not either
             raise InputError(f"model.memory_drop is {self.memory_drop!r}; it is a share of updates, from 0 to 1")
 
@@ -125,6 +130,7 @@ class SeparativeEncoder(nn.Module):
             config.segment_summaries,
             config.attention_heads,
         )
+        self.segmentation = (Overlapping if config.segment_overlap else Alternating)(config.segment_frames)
         self.encoder = WaveformEncoder(config.waveform_channels, config.window)
         self.decoder = WaveformDecoder(config.waveform_channels, config.window)
         self.norm = GlobalNorm(config.waveform_channels)
@@ -179,20 +185,20 @@ class SeparativeEncoder(nn.Module):
             padding_mask = torch.zeros_like(source, dtype=torch.bool)
         level, waveform_frames, padding, segments, valid = self._front_end(source, padding_mask)
         count = waveform_frames.shape[1]
-        shared = run_blocks(self.trunk, segments, valid)
+        shared = self._run(self.trunk, segments, valid)
 
-        separation = overlap_add(run_blocks(self.separation_blocks, shared, valid), count)
+        separation = self.segmentation.join(self._run(self.separation_blocks, shared, valid), count)
         masks = self.masks(separation)  # (B, C, L, F)
         masked = masks * waveform_frames.unsqueeze(1)  # (B, C, L, F)
         estimates = self.decoder(masked.flatten(0, 1).transpose(1, 2), source.shape[1])
         estimates = estimates.unflatten(0, (-1, self.config.sources))
         estimates = (estimates * level.unsqueeze(1)).masked_fill(padding_mask.unsqueeze(1), 0.0)
 
-        speaker = overlap_add(run_blocks(self.speaker_blocks, shared, valid), count)
+        speaker = self.segmentation.join(self._run(self.speaker_blocks, shared, valid), count)
         stream_frames, stream_cues = self.speaker.describe(speaker, masked)
         queries = self.speaker.pool(stream_frames, stream_cues, padding)
         attended = self.attend(queries, recordings, groups)
-        features = overlap_add(shared, count)
+        features = self.segmentation.join(shared, count)
         return SeparativeOutput(estimates, queries, attended, features, padding, stream_frames, stream_cues)
 
     def trunk_layers(
@@ -217,8 +223,8 @@ class SeparativeEncoder(nn.Module):
         front = self._front_end(source, padding_mask)
         segments, layers = front.segments, []
         for number, block in enumerate(self.trunk):
-            segments = block(segments, front.valid_segments)
-            layers.append(overlap_add(segments, front.waveform_frames.shape[1]))
+            segments = self.segmentation.apply(block, number, segments, front.valid_segments)
+            layers.append(self.segmentation.join(segments, front.waveform_frames.shape[1]))
             if number == last:
                 break
         return layers, front.padding
@@ -257,10 +263,17 @@ class SeparativeEncoder(nn.Module):
         waveform_frames = self.encoder(source / level).transpose(1, 2)  # (B, L, F)
         count = waveform_frames.shape[1]
         padding = torch.arange(count, device=source.device) >= frame_count(lengths, self.hop).unsqueeze(1)
-        valid = (~segment_padding(padding, self.config.segment_frames)).unsqueeze(-1).to(source.dtype)
+        valid = (~self.segmentation.padding(padding)).unsqueeze(-1).to(source.dtype)
         frames = self.bottleneck(self.norm(waveform_frames, padding))
         frames = frames.masked_fill(padding.unsqueeze(-1), 0.0)
-        return FrontEnd(level, waveform_frames, padding, segment(frames, self.config.segment_frames), valid)
+        return FrontEnd(level, waveform_frames, padding, self.segmentation.split(frames), valid)
+
+    def _run(self, blocks: nn.ModuleList, segments: Tensor, valid: Tensor) -> Tensor:
+        """(B, S, K, D) through the trunk, or through a head's blocks after it, with the same validity mask (B, S, K, 1)."""
+        first = 0 if blocks is self.trunk else len(self.trunk)
+        for number, block in enumerate(blocks, first):
+            segments = self.segmentation.apply(block, number, segments, valid)
+        return segments
 
     def attend(self, queries: Tensor, recordings: Tensor | None = None, groups: Tensor | None = None) -> Tensor:
         """(B, C, E) queries after cross-attention to the condition memory; without a memory, the queries themselves."""
@@ -282,10 +295,3 @@ class SeparativeEncoder(nn.Module):
 def rms(waveform: Tensor, lengths: Tensor) -> Tensor:
     """(B,) root mean square of the first `lengths` samples of (B, T) waveforms, at least 1e-8. The other samples must be zeros."""
     return (waveform.float().square().sum(1) / lengths.clamp_min(1)).sqrt().clamp_min(1e-8).to(waveform.dtype)
-
-
-def run_blocks(blocks: nn.ModuleList, segments: Tensor, valid: Tensor) -> Tensor:
-    """(B, S, K, D) through a chain of GALR blocks with the same validity mask (B, S, K, 1)."""
-    for block in blocks:
-        segments = block(segments, valid)
-    return segments

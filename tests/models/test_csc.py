@@ -11,7 +11,7 @@ from fairseq.tasks.fairseq_task import StatefulContainer
 
 from csc_fairseq.errors import InputError
 from csc_fairseq.models.csc import CscConfig, CscModel, encoder_config
-from csc_fairseq.modules.segmentation import overlap_add, segment, segment_padding
+from csc_fairseq.modules.segmentation import Alternating, Overlapping
 from csc_fairseq.modules.separative_encoder import SeparativeEncoder
 from csc_fairseq.tasks.csc_pretraining import CscPretrainingTask
 from tests.making import csc_checkpoint, saved
@@ -24,10 +24,10 @@ SIZES = dict(
 
 
 @pytest.fixture
-def model() -> CscModel:
-    """Its memory is full, and attention to it changes the queries."""
+def model(request) -> CscModel:
+    """Its memory is full, and attention to it changes the queries. A test may say whether segments overlap."""
     torch.manual_seed(0)
-    model = CscModel(CscConfig(**SIZES), IDENTITIES).eval()
+    model = CscModel(CscConfig(**SIZES, segment_overlap=getattr(request, "param", True)), IDENTITIES).eval()
     memory, attention = model.encoder.memory, model.encoder.attention
     memory.stage(torch.randn(6, 2, 16), torch.arange(12).view(6, 2), torch.ones(6, 2, dtype=torch.bool))
     memory.commit()
@@ -46,16 +46,18 @@ def blocks_by_hand(encoder: SeparativeEncoder, source: torch.Tensor) -> list[tor
     level = source.square().mean(1, keepdim=True).sqrt()
     frames = encoder.encoder(source / level).transpose(1, 2)
     padding = torch.zeros(frames.shape[:2], dtype=torch.bool)
-    segments = segment(encoder.bottleneck(encoder.norm(frames, padding)), 8)
-    valid = (~segment_padding(padding, 8)).unsqueeze(-1).float()
+    segmentation = (Overlapping if encoder.config.segment_overlap else Alternating)(8)
+    segments = segmentation.split(encoder.bottleneck(encoder.norm(frames, padding)))
+    valid = (~segmentation.padding(padding)).unsqueeze(-1).float()
     outputs = []
-    for block in encoder.trunk:
-        segments = block(segments, valid)
-        outputs.append(overlap_add(segments, frames.shape[1]))
+    for number, block in enumerate(encoder.trunk):
+        segments = segmentation.apply(block, number, segments, valid)
+        outputs.append(segmentation.join(segments, frames.shape[1]))
     return outputs
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("model", [True, False], indirect=True, ids=["overlapping", "alternating"])
 def test_every_block_is_the_trunk_run_by_hand(model, source):
     expected = blocks_by_hand(model.encoder, source)
     for layer in range(BLOCKS):

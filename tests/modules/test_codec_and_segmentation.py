@@ -3,28 +3,50 @@
 import pytest
 import torch
 
-from csc_fairseq.modules.segmentation import overlap_add, segment, segment_padding
+from csc_fairseq.modules.segmentation import Alternating, Overlapping
 from csc_fairseq.modules.waveform_codec import GlobalNorm, WaveformDecoder, WaveformEncoder, frame_count
 
 
 @pytest.mark.parametrize("count", [1, 7, 8, 9, 16, 33])
 @pytest.mark.parametrize("length", [2, 8])
-def test_overlap_add_inverts_segmentation(count, length):
+@pytest.mark.parametrize("kind", [Overlapping, Alternating])
+def test_join_inverts_split(kind, count, length):
     frames = torch.randn(3, count, 5)
-    segments = segment(frames, length)
-    assert segments.shape == (3, -(-count // (length // 2)) + 1, length, 5)
-    assert torch.equal(overlap_add(segments, count), frames)
+    segments = kind(length).split(frames)
+    hops = -(-count // (length // 2))
+    assert segments.shape == (3, hops + 1 if kind is Overlapping else hops // 2 + 1, length, 5)
+    assert torch.equal(kind(length).join(segments, count), frames)
 
 
-def test_every_frame_lies_in_two_segments():
-    positions = torch.arange(1, 20).unsqueeze(0)
-    found = segment(positions, 6)
+def test_every_frame_lies_in_two_overlapping_segments():
+    found = Overlapping(6).split(torch.arange(1, 20).unsqueeze(0))
     assert all((found == position).sum() == 2 for position in range(1, 20))
 
 
-def test_segmentation_itself_pads():
+@pytest.mark.parametrize("kind, copies", [(Overlapping, 2), (Alternating, 1)])
+def test_segmentation_itself_pads(kind, copies):
     padding = torch.tensor([[False] * 5 + [True] * 3])
-    assert (~segment_padding(padding, 4)).sum() == 2 * 5
+    assert (~kind(4).padding(padding)).sum() == copies * 5
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 11])
+def test_alternating_segments_begin_half_a_segment_later_for_odd_blocks(count):
+    """Against the picture in the module: which frames a block sees together, and that each is changed once."""
+    segmentation, seen = Alternating(4), []
+
+    def block(segments, valid):
+        seen.append([[int(v) for v in row if v > 0] for row in segments[0, :, :, 0]])
+        return segments + 100 * valid
+
+    frames = torch.arange(1.0, count + 1).view(1, count, 1)
+    segments = segmentation.split(frames)
+    valid = (~segmentation.padding(torch.zeros(1, count, dtype=torch.bool))).unsqueeze(-1).float()
+    for number in (0, 1):
+        changed = segmentation.apply(block, number, segments, valid)
+        assert torch.equal(segmentation.join(changed, count), frames + 100)
+    numbers = list(range(1, count + 1))
+    assert [row for row in seen[0] if row] == [numbers[:2], *(numbers[i : i + 4] for i in range(2, count, 4))]
+    assert [row for row in seen[1] if row] == [numbers[i : i + 4] for i in range(0, count, 4)]
 
 
 @pytest.mark.parametrize("samples", [1, 31, 32, 33, 100])

@@ -1,9 +1,10 @@
 """The GALR block: published size, invariance to padding, and gradients to every parameter."""
 
+import pytest
 import torch
 
 from csc_fairseq.modules.galr import GalrBlock, sinusoidal_positions
-from csc_fairseq.modules.segmentation import overlap_add, segment, segment_padding
+from csc_fairseq.modules.segmentation import Alternating, Overlapping
 
 
 def test_published_parameter_count():
@@ -11,7 +12,9 @@ def test_published_parameter_count():
     assert sum(parameter.numel() for parameter in block.parameters()) == 239_044
 
 
-def test_padding_changes_nothing():
+@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("segmentation", [Overlapping(8), Alternating(8)], ids=["overlapping", "alternating"])
+def test_padding_changes_nothing(segmentation, number):
     torch.manual_seed(0)
     block = GalrBlock(channels=16, hidden=8, length=8, summaries=4, heads=2)
     frames = torch.randn(2, 30, 16)
@@ -19,8 +22,9 @@ def test_padding_changes_nothing():
     for extra in (0, 17):
         padding = torch.arange(30 + extra).expand(2, -1) >= 30
         padded = torch.cat([frames, 50 * torch.randn(2, extra, 16)], dim=1).masked_fill(padding.unsqueeze(-1), 0)
-        valid = (~segment_padding(padding, 8)).unsqueeze(-1).float()
-        outputs.append(overlap_add(block(segment(padded, 8), valid), 30))
+        valid = (~segmentation.padding(padding)).unsqueeze(-1).float()
+        segments = segmentation.apply(block, number, segmentation.split(padded), valid)
+        outputs.append(segmentation.join(segments, 30))
     torch.testing.assert_close(outputs[0], outputs[1], atol=1e-5, rtol=1e-5)
 
 

@@ -136,6 +136,7 @@ def test_every_parameter_learns(memory):
         ({"memory": "label"}, "model.memory is 'label'; choose one of bank, conditions, none"),
         ({"window": 33}, "model.window is 33; it must be even, since the hop is half of it"),
         ({"window": 0}, "model.window is 0; expected a whole number from 1 to 2147483647"),
+        ({"segment_overlap": 1}, "model.segment_overlap is 1; expected true or false"),
         ({"segment_frames": 7}, "model.segment_frames is 7; it must be even"),
         ({"channels": 9, "attention_heads": 3}, "model.channels is 9; it must be even, since positions are sines"),
         ({"attention_heads": 3}, r"model.channels \(16\) must be a multiple of model.attention_heads \(3\)"),

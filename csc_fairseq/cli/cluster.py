@@ -28,11 +28,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="manifests, clustered together; X.cluster is written beside each",
     )
     add_model_arguments(parser, f"; or {CEPSTRA}: mean and deviation of cepstra, which nobody has to train")
-    parser.add_argument(
+    number = parser.add_mutually_exclusive_group()
+    number.add_argument(
         "--clusters",
         type=int,
         metavar="K",
         help="their number (default: the one at which two halves of the recordings agree most)",
+    )
+    number.add_argument(
+        "--per-cluster", type=float, metavar="R", help="their number is that of the recordings divided by R, up to 8000"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the clustering (default: %(default)s)")
     parser.add_argument("--force", action="store_true", help="replace .cluster files that are there")
@@ -65,15 +69,23 @@ def run(arguments: argparse.Namespace) -> int:
             f"{manifests[0].path}: {len(files)} recordings in all, expected at least {FEWEST}; add recordings"
         )
     most = min(len(files) // RECORDINGS_PER_CENTROID, MOST_CENTROIDS)
-    if arguments.clusters is not None and not 2 <= arguments.clusters <= most:
-        raise InputError(f"--clusters {arguments.clusters}: expected 2 to {most} for {len(files)} recordings")
+    count = arguments.clusters
+    if count is not None and not 2 <= count <= most:
+        raise InputError(f"--clusters {count}: expected 2 to {most} for {len(files)} recordings")
+    if arguments.per_cluster is not None:
+        if not RECORDINGS_PER_CENTROID <= arguments.per_cluster <= len(files) / 2:
+            raise InputError(
+                f"--per-cluster {arguments.per_cluster:g}: expected {RECORDINGS_PER_CENTROID} to {len(files) / 2:g} for {len(files)} "
+                "recordings"
+            )
+        count = min(round(len(files) / arguments.per_cluster), most)
     known = all(label_path(manifest, "spk").is_file() for manifest in manifests)
     speakers = [label for manifest in manifests for label in read_labels(manifest, "spk")] if known else []
     if arguments.model == CEPSTRA:
         embeddings = balanced(_cepstra(files, arguments.resample))
     else:
         embeddings = embed_files(load_model(arguments), files, resample=arguments.resample)
-    found = cluster(embeddings, arguments.clusters, arguments.seed)
+    found = cluster(embeddings, count, arguments.seed)
     for count, stability in found.tried:
         print(f"{count:>8} clusters: two halves agree by {stability:.3f} nats")
     sizes = np.bincount(found.labels)

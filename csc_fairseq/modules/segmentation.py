@@ -18,8 +18,8 @@
 Every frame is in two segments, once in the second half and once in the first half of the next one. A network between the two steps
 changes the values, and `join` averages its two answers for a frame.
 
-`Alternating` (our choice). Every frame is in one segment. Every other block sees segments that begin half a segment later, so that no
-border stays a border::
+`Alternating` (our choice). Every frame is in one segment. Every other block sees segments that begin half a segment later, so that
+no border stays a border::
 
     blocks 0, 2, …      .  .  0  1 | 2  3  4  5 | 6  .  .  .
     blocks 1, 3, …            0  1  2  3 | 4  5  6  .

@@ -49,6 +49,8 @@ def test_a_number_of_clusters(place, capsys):
     assert main(["cluster", "train.tsv", "--model", "model.pt", "--clusters", "5"]) == 0
     assert "5 clusters of 32 recordings" in capsys.readouterr().out
     assert len(set(Path("train.cluster").read_text().split())) == 5
+    assert main(["cluster", "train.tsv", "--model", "model.pt", "--per-cluster", "4.2", "--force"]) == 0
+    assert "8 clusters of 32 recordings" in capsys.readouterr().out
 
 
 def test_bad_input_is_one_line(place, capsys):
@@ -57,6 +59,7 @@ def test_bad_input_is_one_line(place, capsys):
     for words, found in (
         (["train.tsv"], "train.cluster: is there already; move it away, or replace it with --force"),
         (["valid.tsv", "--clusters", "9"], "--clusters 9: expected 2 to 8"),
+        (["valid.tsv", "--per-cluster", "1.5"], "--per-cluster 1.5: expected 2 to 8 for 16 recordings"),
         (["few.tsv"], "few.tsv: 4 recordings in all, expected at least 8"),
         (["missing.tsv"], "missing.tsv"),
     ):

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "csc" / "label_free.sh"
 OPTIONS = (
-    "task.identity=utterance", "model.global_vectors=views", "model.memory=none", "checkpoint.best_checkpoint_metric=view_eer",
+    "model.global_vectors=views", "model.memory=none", "checkpoint.best_checkpoint_metric=view_eer",
     "optimization.max_update=8",
 )  # fmt: skip
 
@@ -46,35 +46,46 @@ def pipeline(voices, tmp_path):
 
 def test_rounds(pipeline, tmp_path):
     out = tmp_path / "out"
-    status, printed = pipeline(1)
+    status, printed = pipeline(2)
     assert status == 0, printed[-3000:]
     split = [read_manifest(out / "manifests" / f"{name}.tsv") for name in ("train", "valid")]
-    labels = [(out / "clusters1" / f"{name}.cluster").read_text().splitlines() for name in ("train", "valid")]
-    assert [len(part) for part in labels] == [len(manifest) for manifest in split]
+    for number in (1, 2):
+        labels = [(out / f"clusters{number}" / f"{name}.cluster").read_text().split() for name in ("train", "valid")]
+        assert [len(part) for part in labels] == [len(manifest) for manifest in split]
+        assert len(set(labels[0] + labels[1])) == round(sum(map(len, split)) / 8)
     assert not list(out.rglob("*.spk")) and "purity" not in printed
-    last = [read_checkpoint(out / f"round{number}" / "checkpoints" / "checkpoint_last.pt") for number in (0, 1)]
-    assert [checkpoint.identity_level for checkpoint in last] == ["utterance", "cluster"]
-    assert last[1].speakers is None
+    last = [read_checkpoint(out / f"round{number}" / "checkpoints" / "checkpoint_last.pt") for number in (1, 2)]
+    assert all(checkpoint.identity_level == "cluster" and checkpoint.speakers is None for checkpoint in last)
     results = json.loads((out / "evaluation" / "results.json").read_text())["results"]
-    assert {result["encoder"] for result in results} == {"round0", "round1"}
-    assert printed.splitlines()[-1] == f"the encoder: {out}/round1/checkpoints/checkpoint_last.pt"
+    assert {result["encoder"] for result in results} == {"round1", "round2"}
+    assert printed.splitlines()[-1] == f"the encoder: {out}/round2/checkpoints/checkpoint_last.pt"
 
     written = {path: path.stat().st_mtime_ns for path in out.rglob("*.pt")}
-    status, printed = pipeline(1)
+    status, printed = pipeline(2)
     assert status == 0 and "training" not in printed and "clustering" not in printed
     assert written == {path: path.stat().st_mtime_ns for path in out.rglob("*.pt")}
-    status, printed = pipeline(1, CLUSTER="--clusters 3")
+    status, printed = pipeline(2, CLUSTER="--clusters 3")
     assert status == 2 and "was made with other options" in printed
+
+
+def test_recordings_as_identities_first(pipeline, tmp_path):
+    status, printed = pipeline(0, START="utterance", TEST="")
+    assert status == 0, printed[-3000:]
+    last = tmp_path / "out" / "round0" / "checkpoints" / "checkpoint_last.pt"
+    assert printed.splitlines()[-1] == f"the encoder: {last}"
+    assert read_checkpoint(last).identity_level == "utterance"
 
 
 def test_bad_input_is_one_line(pipeline, tmp_path):
     for variables, found in (
         ({"ROUNDS": "x"}, "ROUNDS=x: not a number of rounds"),
+        ({"START": "x"}, "START=x: expected mfcc or utterance"),
+        ({"ROUNDS": "0"}, "ROUNDS=0: trains nothing"),
         ({"NEXT": "a=1\nb=2"}, "NEXT: has a line break"),
         ({"TEST": "gone.tsv"}, "TEST=gone.tsv: has no speaker labels"),
     ):
         status, printed = pipeline(1, **variables)
         assert status == 2 and printed.startswith(f"label_free.sh: {found}") and printed.count("\n") == 1
     (tmp_path / "flat" / "train.tsv").write_text("x\n")
-    status, printed = pipeline(0)
+    status, printed = pipeline(1)
     assert status == 2 and "valid.tsv: not found; hold recordings out" in printed

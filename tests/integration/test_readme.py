@@ -131,7 +131,7 @@ def test_walk_through_without_labels(place):
     for block in (blocks[0], *without):
         for line in block:
             run_line(line, place)
-    for run in ("runs/clusters", "label_free/round1"):
+    for run in ("runs/round2", "label_free/round2"):
         assert (place / run / "checkpoints" / "checkpoint_last.pt").is_file()
 
 

@@ -16,7 +16,8 @@ def test_what_builds_on_others_replaces_what_they_say():
     }
     assert changed == {
         ("checkpoint", "best_checkpoint_metric"), ("task", "identity"), ("model", "global_vectors"), ("model", "memory"),
-        ("model", "window"), ("optimization", "max_update"), ("hydra", "run"),
+        ("task", "view_seconds"), ("task", "single_talker_share_start"), ("task", "curriculum_epochs"), ("model", "window"),
+        ("model", "segment_overlap"), ("optimization", "max_update"), ("hydra", "run"),
     }  # fmt: skip
     assert set(unlabelled) == set(small) and unlabelled["model"]["window"] == 512
     names = [path.stem for path in configuration_files("csc_small_unlabelled")]

@@ -75,8 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.per_cluster is not None:
         if not RECORDINGS_PER_CENTROID <= arguments.per_cluster <= len(files) / 2:
             raise InputError(
-                f"--per-cluster {arguments.per_cluster:g}: expected {RECORDINGS_PER_CENTROID} to {len(files) / 2:g} for {len(files)} "
-                "recordings"
+                f"--per-cluster {arguments.per_cluster:g}: expected {RECORDINGS_PER_CENTROID} to {len(files) / 2:g} for "
+                f"{len(files)} recordings"
             )
         count = min(round(len(files) / arguments.per_cluster), most)
     known = all(label_path(manifest, "spk").is_file() for manifest in manifests)

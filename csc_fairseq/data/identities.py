@@ -24,30 +24,55 @@ def identity_table(labels: Sequence[str]) -> list[str]:
 
 
 def sampling_entropy(
-    targets: np.ndarray, speech: np.ndarray, known: np.ndarray, sources: int, single_talker_share: float
+    groups: np.ndarray,
+    frames: np.ndarray,
+    targets: np.ndarray,
+    known: np.ndarray,
+    sources: int,
+    single_talker_share: float,
+    domains: np.ndarray | None = None,
+    same_domain_share: float = 0.0,
 ) -> float:
     """Entropy H(k), in nats, of the identity of a talker in a mixture, given that the identity is known.
 
     Mixing draws targets by recording. It draws each further talker by amount of speech, among the identities that are not
-    yet in the mixture (`mixing_plans.py`). The result is exact for two talkers. With more talkers, the third and later ones
-    are assumed to be distributed as the second.
+    yet in the mixture, in a share of the mixtures within the target's domain (`mixing_plans.py`). The result is exact for two
+    talkers. With more talkers, the third and later ones are assumed to be distributed as the second.
 
     Args:
-        targets: (groups,) number of target recordings of each identity.
-        speech: (groups,) amount of speech of each identity, in any unit.
-        known: (groups,) bool, whether the identity has a row in the identity table.
+        groups: (n,) long, number of every recording's identity. frames: (n,) amount of speech of every recording, in any unit.
+        targets: (n,) how often every recording is a target.
+        known: (identities,) bool, whether the identity has a row in the identity table.
         sources: C, talkers per mixture.
         single_talker_share: share of mixtures in which the target talks alone.
+        domains: (n,) long, number of every recording's domain; None: there is one. same_domain_share: see `MixingOptions`.
 
     Returns:
         The entropy, or 0 if no identity is known.
     """
-    target = targets / targets.sum()
-    share = speech / speech.sum()
-    # p(interferer h) = Σ over targets g ≠ h of p(g) · share(h) / (1 − share(g)).
-    odds = target / np.maximum(1 - share, 1e-12)
-    interferer = share * (odds.sum() - odds)
-    prior = (target + (1 - single_talker_share) * (sources - 1) * interferer)[known]
+    count = len(known)
+    domains = np.zeros(len(groups), dtype=np.int64) if domains is None else domains
+    # What matters of an identity is what it has in each domain: `pairs` of both, as many as there are, not all possible ones.
+    pairs, pair = np.unique(groups * (domains.max() + 1) + domains, return_inverse=True)
+    group, domain = np.divmod(pairs, domains.max() + 1)
+    speech = np.bincount(pair, frames)
+    target = np.bincount(pair, targets) / targets.sum()
+    near = same_domain_share * (np.bincount(domain) >= sources)[domain]  # fewer identities: anybody interferes
+
+    def interferers(target: np.ndarray, domain: np.ndarray, pair_group: np.ndarray, speech: np.ndarray) -> np.ndarray:
+        """p(h) = Σ over targets g ≠ h of p(g)·speech(h) / (speech of the domain − speech(g)), by identity."""
+        odds = target / np.maximum(np.bincount(domain, speech)[domain] - speech, 1e-12)
+        return np.bincount(pair_group, speech * (np.bincount(domain, odds)[domain] - odds), minlength=count)
+
+    everybody = interferers(
+        np.bincount(group, target * (1 - near), minlength=count),
+        np.zeros(count, dtype=np.int64),
+        np.arange(count),
+        np.bincount(group, speech, minlength=count),
+    )
+    interferer = everybody + interferers(target * near, domain, group, speech)
+    prior = np.bincount(group, target, minlength=count) + (1 - single_talker_share) * (sources - 1) * interferer
+    prior = prior[known]
     if not len(prior):
         return 0.0
     return float(entr(prior / prior.sum()).sum())

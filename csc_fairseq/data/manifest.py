@@ -164,6 +164,16 @@ def read_labels(manifest: Manifest, suffix: str) -> list[str]:
     return labels
 
 
+def domain_labels(manifest: Manifest) -> list[str]:
+    """Domain of every recording, a corpus or channel: the .domain file if there is one, otherwise the top folder below the root.
+
+    InputError: faulty labels.
+    """
+    if label_path(manifest, "domain").is_file():
+        return read_labels(manifest, "domain")
+    return [PurePosixPath(name).parts[0] if "/" in name else "" for name in manifest.names]
+
+
 def identity_labels(manifest: Manifest, level: str) -> list[str]:
     """Identity of every recording, as text, at one of IDENTITY_LEVELS.
 

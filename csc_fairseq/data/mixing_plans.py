@@ -45,7 +45,9 @@ class MixingOptions:
     share of views in which the target talks alone. With a curriculum, this share starts at single_talker_share_start
     (None: no curriculum) and changes linearly over the first curriculum_epochs epochs. noise_probability: share of views
     with noise. noise_snr_db: range of the level of the target over the noise (dB). rir_probability: share of views with
-    reverberation, if there are room responses. random_sign: turn half of all talkers upside down, since the sign of a recording
+    reverberation, if there are room responses. same_domain_share: share of the mixtures whose
+    interferers are of the target's domain (`RecordingPool.domains`), where that has enough identities; then the channel does not
+    tell the talkers apart. random_sign: turn half of all talkers upside down, since the sign of a recording
     means nothing. crop_candidates: start positions drawn for each crop; the crop with the most speech is used.
     """
 
@@ -60,6 +62,7 @@ class MixingOptions:
     noise_probability: float = 0.5
     noise_snr_db: tuple[float, float] = (0.0, 20.0)
     rir_probability: float = 0.3
+    same_domain_share: float = 0.0
     random_sign: bool = True
     crop_candidates: int = 3
 
@@ -67,7 +70,13 @@ class MixingOptions:
         for name in ("sample_rate", "view_frames", "views", "sources", "crop_candidates"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}, expected a whole number of at least 1")
-        for name in ("single_talker_share", "single_talker_share_start", "noise_probability", "rir_probability"):
+        for name in (
+            "single_talker_share",
+            "single_talker_share_start",
+            "noise_probability",
+            "rir_probability",
+            "same_domain_share",
+        ):
             share = getattr(self, name)
             if share is not None and not 0 <= share <= 1:
                 raise InputError(f"{name} is {share}, expected a share between 0 and 1")
@@ -237,6 +246,11 @@ def _draw_crops(
     return [crops[i] for i in rng.permutation(count)]
 
 
+def _near(options: MixingOptions, pool: RecordingPool, target: int, rng: np.random.Generator) -> bool:
+    """Whether the interferers of a target are of its domain."""
+    return bool(rng.random() < options.same_domain_share) and pool.identities_like(target) >= options.sources
+
+
 def _draw_mixture(
     options: MixingOptions,
     pool: RecordingPool,
@@ -250,8 +264,9 @@ def _draw_mixture(
     sources = [target]
     if rng.random() >= single_talker_share:
         groups = {int(pool.groups[target.recording])}
+        like = target.recording if options.same_domain_share and _near(options, pool, target.recording, rng) else None
         while len(sources) < options.sources:
-            recording = pool.draw(rng)
+            recording = pool.draw(rng, like)
             if (group := int(pool.groups[recording])) not in groups:
                 groups.add(group)
                 (crop,) = _draw_crops(options, pool, recording, 1, rng)

@@ -60,11 +60,18 @@ class MixtureDataset(FairseqDataset):
         self._reported: set[str] = set()
 
     def _prior_entropy(self) -> float:
-        targets = np.bincount(self.pool.groups[self.targets], minlength=self.pool.group_count)
-        known = np.zeros(self.pool.group_count, dtype=bool)
-        known[self.pool.groups[self.pool.identities >= 0]] = True
+        pool, options = self.pool, self.options
+        known = np.zeros(pool.group_count, dtype=bool)
+        known[pool.groups[pool.identities >= 0]] = True
         return sampling_entropy(
-            targets, self.pool.group_frames(), known, self.options.sources, self.options.single_talker_share
+            pool.groups,
+            pool.frames,
+            np.bincount(self.targets, minlength=len(pool)),
+            known,
+            options.sources,
+            options.single_talker_share,
+            pool.domains,
+            options.same_domain_share,
         )
 
     def __len__(self) -> int:

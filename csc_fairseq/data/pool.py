@@ -88,7 +88,8 @@ class RecordingPool(Recordings):
     in the table, as for talkers of validation; their row is −1.
 
     group_labels: the distinct labels, sorted. groups: int64 [len], index of every recording's label in group_labels.
-    identities: int64 [len], row of the table or −1. keys: int64 [len], never negative; a file has the same key in every
+    identities: int64 [len], row of the table or −1. domains: int64 [len], number of every recording's domain, a corpus or channel;
+    all the same if no domain_labels are given. keys: int64 [len], never negative; a file has the same key in every
     manifest.
     """
 
@@ -100,12 +101,15 @@ class RecordingPool(Recordings):
         sample_rate: int,
         resample: bool = False,
         cache_megabytes: int = CACHE_MEGABYTES,
+        domain_labels: Sequence[str] | None = None,
     ) -> None:
         super().__init__(manifest, sample_rate, resample, cache_megabytes)
-        if len(labels) != len(manifest):
-            raise InputError(
-                f"{manifest.path}: has {len(manifest)} recordings but got {len(labels)} labels, expected one for each"
-            )
+        domain_labels = [""] * len(manifest) if domain_labels is None else domain_labels
+        for given in (labels, domain_labels):
+            if len(given) != len(manifest):
+                raise InputError(
+                    f"{manifest.path}: has {len(manifest)} recordings but got {len(given)} labels, expected one for each"
+                )
         self.group_labels = sorted(set(labels))
         number = {label: group for group, label in enumerate(self.group_labels)}
         self.groups = np.array([number[label] for label in labels], dtype=np.int64)
@@ -114,7 +118,13 @@ class RecordingPool(Recordings):
         # Members of group g are _members[_bounds[g] : _bounds[g + 1]]: two arrays for any number of groups.
         self._members = np.argsort(self.groups, kind="stable")
         self._bounds = np.searchsorted(self.groups[self._members], np.arange(self.group_count + 1))
+        self.domains = np.unique(np.asarray(domain_labels), return_inverse=True)[1].astype(np.int64)
+        # The recordings of domain d are _by_domain[_domain_bounds[d] : _domain_bounds[d + 1]].
+        self._by_domain = np.argsort(self.domains, kind="stable")
+        self._domain_bounds = np.searchsorted(self.domains[self._by_domain], np.arange(self.domains.max() + 2))
+        self._domain_groups = np.bincount(np.unique(np.stack([self.domains, self.groups]), axis=1)[0])
         self._ends = np.cumsum(self.frames)
+        self._ends_by_domain = np.cumsum(self.frames[self._by_domain])
 
     @property
     def group_count(self) -> int:
@@ -125,13 +135,21 @@ class RecordingPool(Recordings):
         """Recordings of one identity, ascending; int64 [n], n >= 1."""
         return self._members[self._bounds[group] : self._bounds[group + 1]]
 
-    def draw(self, rng: np.random.Generator) -> int:
-        """A random recording, with a probability proportional to its length: every second of speech is equally likely."""
-        return int(np.searchsorted(self._ends, rng.integers(self._ends[-1]), side="right"))
+    def draw(self, rng: np.random.Generator, like: int | None = None) -> int:
+        """A random recording, with a probability proportional to its length: every second of speech is equally likely.
 
-    def group_frames(self) -> np.ndarray:
-        """Samples of speech per identity; int64 [group_count]."""
-        return np.bincount(self.groups, weights=self.frames, minlength=self.group_count).astype(np.int64)
+        like: a recording, for one of its domain; None: for any.
+        """
+        if like is None:
+            return int(np.searchsorted(self._ends, rng.integers(self._ends[-1]), side="right"))
+        first, end = self._domain_bounds[self.domains[like] : self.domains[like] + 2]
+        before = self._ends_by_domain[first - 1] if first else 0
+        drawn = rng.integers(before, self._ends_by_domain[end - 1])
+        return int(self._by_domain[np.searchsorted(self._ends_by_domain, drawn, side="right")])
+
+    def identities_like(self, recording: int) -> int:
+        """Number of distinct identities in the domain of a recording."""
+        return int(self._domain_groups[self.domains[recording]])
 
     def group_sizes(self) -> np.ndarray:
         """Recordings per identity; int64 [group_count]."""

@@ -15,7 +15,7 @@ from csc_fairseq.data.pool import RecordingPool
 from csc_fairseq.errors import InputError
 from csc_fairseq.models.csc import unwrapped
 from csc_fairseq.options import option
-from csc_fairseq.tasks.mixing_config import MixingConfig, mixing_options, noise_bank, reading, rir_bank
+from csc_fairseq.tasks.mixing_config import MixingConfig, domains, mixing_options, noise_bank, reading, rir_bank
 from csc_fairseq.tasks.mixture_task import MixtureTask, manifest_path
 
 logger = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class CscPretrainingTask(MixtureTask):
         manifest = self._manifest(split)
         labels = identity_labels(manifest, cfg.identity)
         table = {name: row for row, name in enumerate(self.identities)}
-        pool = RecordingPool(manifest, labels, table, *reading(cfg))
+        pool = RecordingPool(manifest, labels, table, *reading(cfg), domains(cfg, manifest))
         indices = None
         if fixed:
             indices = evenly_spaced(len(manifest), cfg.valid_recordings)

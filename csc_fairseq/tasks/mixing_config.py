@@ -7,7 +7,7 @@ from fairseq.dataclass import FairseqDataclass
 from omegaconf import MISSING
 
 from csc_fairseq.data.augment import NoiseBank, RirBank
-from csc_fairseq.data.manifest import read_manifest
+from csc_fairseq.data.manifest import Manifest, domain_labels, read_manifest
 from csc_fairseq.data.mixing_plans import MixingOptions
 from csc_fairseq.options import option
 
@@ -40,6 +40,11 @@ class MixingConfig(FairseqDataclass):
     snr_high: float = option(20.0, "highest signal-to-noise ratio in dB")
     rir: Optional[str] = option(None, "manifest of room impulse responses; null: no reverberation")
     rir_probability: float = option(0.3, "share of views whose talkers are reverberated, where rir is given")
+    same_domain_share: float = option(
+        0.0,
+        "share of mixtures whose interferers are of the target's corpus or channel: the line in train.domain, or without that file "
+        "the top folder; 0: anybody interferes",
+    )
     random_sign: bool = option(True, "turn half of all talkers upside down: the sign of a recording means nothing")
     cache_megabytes: int = option(
         1024,
@@ -63,6 +68,7 @@ def mixing_options(cfg: MixingConfig) -> MixingOptions:
         noise_probability=cfg.noise_probability,
         noise_snr_db=(cfg.snr_low, cfg.snr_high),
         rir_probability=cfg.rir_probability if cfg.rir else 0.0,
+        same_domain_share=cfg.same_domain_share,
         random_sign=cfg.random_sign,
     )
 
@@ -70,6 +76,11 @@ def mixing_options(cfg: MixingConfig) -> MixingOptions:
 def reading(cfg: MixingConfig) -> tuple[int, bool, int]:
     """How recordings are read, the last arguments of `Recordings`: sample_rate (Hz), resample, cache_megabytes."""
     return cfg.sample_rate, cfg.resample, cfg.cache_megabytes
+
+
+def domains(cfg: MixingConfig, manifest: Manifest) -> list[str] | None:
+    """The domain of every recording; None where mixing does not ask for them. InputError for a faulty .domain file."""
+    return domain_labels(manifest) if cfg.same_domain_share else None
 
 
 def noise_bank(cfg: MixingConfig) -> NoiseBank | None:

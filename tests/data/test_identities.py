@@ -19,27 +19,50 @@ def test_one_identity_is_refused(labels):
         identity_table(labels)
 
 
+def entropy(targets, speech, known, sources, alone, **domain):
+    """Of as many recordings as identities."""
+    return sampling_entropy(np.arange(len(targets)), speech, targets, known, sources, alone, **domain)
+
+
 def test_equal_identities_have_entropy_log_n():
     everyone = np.ones(7, dtype=bool)
-    assert sampling_entropy(np.full(7, 3), np.full(7, 9), everyone, 2, 0.3) == pytest.approx(math.log(7))
+    assert entropy(np.full(7, 3), np.full(7, 9), everyone, 2, 0.3) == pytest.approx(math.log(7))
 
 
 def test_hand_computed_prior():
     """Targets 3:1 of two identities. The interferer is always the other one, so talkers are 1:1 in mixtures and 3:1 alone."""
     targets, speech, everyone = np.array([3, 1]), np.array([5, 90]), np.ones(2, dtype=bool)
-    assert sampling_entropy(targets, speech, everyone, 2, 0.0) == pytest.approx(math.log(2))
+    assert entropy(targets, speech, everyone, 2, 0.0) == pytest.approx(math.log(2))
     alone = -0.75 * math.log(0.75) - 0.25 * math.log(0.25)
-    assert sampling_entropy(targets, speech, everyone, 2, 1.0) == pytest.approx(alone)
+    assert entropy(targets, speech, everyone, 2, 1.0) == pytest.approx(alone)
 
 
 def test_hand_computed_prior_of_three():
     """Only the first identity is a target. The others interfere 1:3, as their speech; the speech of the first has no effect."""
     prior = np.array([0.5, 0.125, 0.375])
-    entropy = sampling_entropy(np.array([1, 0, 0]), np.array([50, 10, 30]), np.ones(3, dtype=bool), 2, 0.0)
-    assert entropy == pytest.approx(-(prior * np.log(prior)).sum())
+    found = entropy(np.array([1, 0, 0]), np.array([50, 10, 30]), np.ones(3, dtype=bool), 2, 0.0)
+    assert found == pytest.approx(-(prior * np.log(prior)).sum())
 
 
 def test_only_known_identities_count():
     some = np.array([True, True, False, False, False])
-    assert sampling_entropy(np.ones(5), np.ones(5), some, 2, 0.3) == pytest.approx(math.log(2))
-    assert sampling_entropy(np.ones(2), np.ones(2), np.zeros(2, dtype=bool), 2, 0.3) == 0
+    assert entropy(np.ones(5), np.ones(5), some, 2, 0.3) == pytest.approx(math.log(2))
+    assert entropy(np.ones(2), np.ones(2), np.zeros(2, dtype=bool), 2, 0.3) == 0
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_prior_is_what_is_drawn(share):
+    """Against 200 000 draws by hand: identity 0 speaks in two domains, and the last domain has one identity only."""
+    groups, domains = np.array([0, 1, 1, 0, 2, 3, 4]), np.array([0, 0, 0, 1, 1, 1, 2])
+    speech, targets = np.array([30, 10, 20, 5, 40, 10, 25]), np.array([1, 1, 0, 2, 1, 1, 1])
+    rng = np.random.default_rng(0)
+    counts = np.zeros(5)
+    for target in rng.choice(7, 200_000, p=targets / targets.sum()):
+        others = groups != groups[target]
+        if rng.random() < share and domains[target] != 2:
+            others = others & (domains == domains[target])
+        counts[groups[target]] += 1
+        counts[rng.choice(groups[others], p=speech[others] / speech[others].sum())] += 1
+    drawn = -(counts / counts.sum() * np.log(counts / counts.sum())).sum()
+    found = sampling_entropy(groups, speech, targets, np.ones(5, bool), 2, 0.0, domains, share)
+    assert found == pytest.approx(drawn, abs=0.004)

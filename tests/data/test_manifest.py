@@ -7,12 +7,15 @@ import pytest
 import soundfile
 
 from csc_fairseq.data.manifest import (
+    Manifest,
+    domain_labels,
     identity_labels,
     read_labels,
     read_manifest,
     write_labels,
     write_manifest,
 )
+from csc_fairseq.errors import InputError
 from tests.making import fails
 
 
@@ -178,3 +181,14 @@ def test_identity_levels(tsv: Path):
     write_labels(tsv.with_suffix(".cluster"), ["7", "3", "7"])
     assert identity_labels(manifest, "cluster") == ["7", "3", "7"]
     assert "'gender'" in fails(identity_labels, manifest, "gender")
+
+
+def test_domains_are_top_folders_or_labels(tmp_path: Path):
+    names = ("libri/19/a.flac", "ocean/b.flac", "c.flac")
+    manifest = Manifest(tmp_path / "train.tsv", tmp_path, names, np.array([1, 1, 1]))
+    assert domain_labels(manifest) == ["libri", "ocean", ""]
+    (tmp_path / "train.domain").write_text("phone\nphone\nstudio\n")
+    assert domain_labels(manifest) == ["phone", "phone", "studio"]
+    (tmp_path / "train.domain").write_text("phone\n")
+    with pytest.raises(InputError, match="train.domain: has 1 lines"):
+        domain_labels(manifest)

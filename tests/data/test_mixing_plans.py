@@ -102,8 +102,26 @@ def test_entropy_of_the_talkers_is_that_of_the_draws(make_pool):
         pool.groups[source.recording] for _, plan in draw_many(options, pool, 4000) for source in plan.sources
     )
     shares = np.array(list(heard.values())) / heard.total()
-    entropy = sampling_entropy(pool.group_sizes(), pool.group_frames(), np.ones(4, dtype=bool), 2, 0.3)
-    assert entropy == pytest.approx(-(shares * np.log(shares)).sum(), abs=0.01)
+    found = sampling_entropy(pool.groups, pool.frames, np.ones(len(pool)), np.ones(4, dtype=bool), 2, 0.3)
+    assert found == pytest.approx(-(shares * np.log(shares)).sum(), abs=0.01)
+
+
+def test_interferers_of_the_same_domain(make_pool):
+    """Recordings of spk0, spk1 and spk2 are of one corpus, in shares of 1:2:3; spk3 is alone in another, so anybody interferes."""
+    lengths = [[9000], [9000, 9000], [27000], [18000]]
+    pool = make_pool(lengths, domain_labels=["a", "a", "a", "a", "b"])
+    options = replace(OPTIONS, views=1, single_talker_share=0, same_domain_share=0.75)
+    heard = {target: Counter(draw_plans(options, pool, target, generator(key))[0].sources[1].recording for key in range(800))
+             for target in (0, 4)}  # fmt: skip
+    assert heard[0][4] / 800 == pytest.approx(0.25 * 18 / 63, abs=0.03)
+    assert heard[0][3] / (heard[0][1] + heard[0][2]) == pytest.approx(1.5, abs=0.25)
+    assert set(heard[4]) == {0, 1, 2, 3}
+
+
+def test_without_a_share_domains_change_nothing(make_pool):
+    plain, divided = make_pool(LONG), make_pool(LONG, domain_labels=["a", "b"] * 6)
+    for key in range(20):
+        assert draw_plans(OPTIONS, plain, 4, generator(key)) == draw_plans(OPTIONS, divided, 4, generator(key))
 
 
 def test_views_use_different_recordings_of_the_identity(make_pool):

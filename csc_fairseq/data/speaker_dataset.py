@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from csc_fairseq.data.augment import NoiseBank, RirBank
+from csc_fairseq.data.identities import even_quotas
 from csc_fairseq.data.mixing_plans import MixingOptions
 from csc_fairseq.data.mixture_dataset import MixtureDataset
 from csc_fairseq.data.pool import RecordingPool
@@ -151,21 +152,6 @@ def most_distinct_batches(counts: np.ndarray, batch_size: int) -> int:
         else:
             high = middle - 1
     return low
-
-
-def even_quotas(counts: np.ndarray, total: int, rng: np.random.Generator) -> np.ndarray:
-    """How many of `total` <= Σ counts items each speaker gives: int64 [S], as equal as counts [S] allow.
-
-    All speakers give the same number, or all that they have. If the total needs more, the speakers who give one more item
-    are drawn.
-    """
-    level = 0
-    while np.minimum(counts, level + 1).sum() <= total and level < counts.max():
-        level += 1
-    quotas = np.minimum(counts, level)
-    more = rng.permutation(np.flatnonzero(counts > level))[: total - quotas.sum()]
-    quotas[more] += 1
-    return quotas
 
 
 def draw_distinct_batches(quotas: np.ndarray, batch_size: int, rng: np.random.Generator) -> list[np.ndarray]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from csc_fairseq.data.identities import even_quotas
 from csc_fairseq.data.manifest import Manifest, label_path, read_labels
 from csc_fairseq.data.rng import generator
 from csc_fairseq.errors import InputError
@@ -24,6 +25,8 @@ class TrialOptions:
     """Which pairs become trials.
 
     sample: number of trials to draw, None for all pairs. Up to half of them are targets; non-targets fill the rest.
+    even_targets: draw targets by enrolled speaker, as evenly as they have pairs; otherwise by pair, of which a speaker has about as
+    many as the square of the recordings.
     enrol_utterances: recordings of a model. same_session: allow target trials within one session. same, cross: attributes
     in which the two speakers of a non-target trial agree, or differ. only: (attribute, value) pairs that all speakers of
     the list have. Speakers with an unknown attribute ("") of `same` or `cross` are left out, also from target trials. So
@@ -33,6 +36,7 @@ class TrialOptions:
     """
 
     sample: int | None = None
+    even_targets: bool = False
     enrol_utterances: int = 1
     same_session: bool = False
     same: tuple[str, ...] = ()
@@ -113,7 +117,9 @@ def build_trials(
     )
     counts = pairs.count()
     _require_both_kinds(counts, options, sessions is not None, len(np.unique(numbers[usable])))
-    enrol, test, targets = pairs.choose(_quotas(counts, options.sample), counts, generator(seed, "trials"))
+    enrol, test, targets = pairs.choose(
+        _quotas(counts, options.sample), counts, generator(seed, "trials"), options.even_targets
+    )
     used, enrol = np.unique(enrol, return_inverse=True)
     return TrialList(
         models=tuple(map(tuple, models[used].tolist())),
@@ -220,10 +226,15 @@ class _Pairs:
         return int(totals[0]), int(totals[1])
 
     def choose(
-        self, quotas: tuple[int, int], counts: tuple[int, int], rng: np.random.Generator
+        self, quotas: tuple[int, int], counts: tuple[int, int], rng: np.random.Generator, even: bool = False
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """A random choice of `quotas` from the `counts` target and non-target pairs: model, test and target, [n] each."""
+        """A random choice of `quotas` from the `counts` target and non-target pairs: model, test and target, [n] each.
+
+        even: targets are drawn by enrolled speaker.
+        """
         ranks = [_ranks(quota, count, rng) for quota, count in zip(quotas, counts, strict=True)]
+        if even:
+            ranks[0] = self._even_ranks(quotas[0], rng)
         passed = [0, 0]
         columns: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         for start, kinds in self.blocks():
@@ -238,6 +249,20 @@ class _Pairs:
             columns.append((model + start, test, kinds[0].ravel()[cells]))
         model, test, targets = (np.concatenate(column) for column in zip(*columns, strict=True))
         return model, test, targets
+
+    def _even_ranks(self, quota: int, rng: np.random.Generator) -> np.ndarray:
+        """Ranks of target pairs, sorted; their enrolled speakers have as equal shares as they have pairs."""
+        owners = np.concatenate(
+            [self.speakers[self.models[start + np.nonzero(targets)[0], 0]] for start, (targets, _) in self.blocks()]
+        )
+        counts = np.bincount(owners)
+        by_speaker = np.split(np.argsort(owners, kind="stable"), np.cumsum(counts)[:-1])
+        shares = even_quotas(counts, quota, rng)
+        return np.sort(
+            np.concatenate(
+                [ranks[_ranks(share, len(ranks), rng)] for ranks, share in zip(by_speaker, shares, strict=True)]
+            )
+        )
 
 
 def _ranks(quota: int, count: int, rng: np.random.Generator) -> np.ndarray:

@@ -26,7 +26,7 @@ number them in this order."""
 
 
 def draw_trials(manifest: Manifest, count: int, seed: int) -> TrialList:
-    """At most `count` trials of a labelled manifest. Half of them are targets, if there are enough.
+    """At most `count` trials of a labelled manifest. Half of them are targets, if there are enough, drawn evenly over speakers.
 
     If a .session file gives some speaker several sessions, target trials are across sessions. Keyed by seed
     (`build_trials`). InputError: fewer than LEAST_SPEAKERS speakers, or fewer than FEWEST_TRIALS trials of either kind.
@@ -37,7 +37,7 @@ def draw_trials(manifest: Manifest, count: int, seed: int) -> TrialList:
             f"{manifest.path}: has {found} speakers, expected at least {LEAST_SPEAKERS} for trials under another talker; "
             "add speakers"
         )
-    trials = labelled_trials(manifest, seed, TrialOptions(sample=count))
+    trials = labelled_trials(manifest, seed, TrialOptions(sample=count, even_targets=True))
     targets = int(trials.targets.sum())
     if min(targets, len(trials.targets) - targets) < FEWEST_TRIALS:
         raise InputError(

@@ -117,6 +117,22 @@ def test_one_group_only():
         build_trials(SPEAKERS, attributes=genders(), options=TrialOptions(same=("age",)))
 
 
+@pytest.mark.parametrize("at_once", [37, 4_000_000])
+def test_targets_drawn_evenly_over_speakers(monkeypatch, at_once):
+    """A has 20 recordings and 380 of the 408 target pairs, but gives no more than B, who has 20; C and D give all that they have."""
+    monkeypatch.setattr(module, "PAIRS_AT_ONCE", at_once)
+    speakers = ["A", "B", "C", "A", "B"] + ["A"] * 18 + ["C"] + ["B"] * 3 + ["D"] * 3
+    drawn = [
+        build_trials(speakers, options=TrialOptions(sample=56, even_targets=True), seed=seed) for seed in (1, 1, 2)
+    ]
+    for trials in drawn:
+        enrolled = [speakers[trials.models[model][0]] for model in trials.enrol[trials.targets]]
+        assert [enrolled.count(name) for name in "ABCD"] == [10, 10, 2, 6]
+        assert all(speakers[test] == name for test, name in zip(trials.test[trials.targets], enrolled, strict=True))
+        assert len(set(pairs_of(trials))) == 56
+    assert pairs_of(drawn[0]) == pairs_of(drawn[1]) != pairs_of(drawn[2])
+
+
 @pytest.mark.parametrize("block", [4_000_000, 90])
 @pytest.mark.parametrize(("sample", "targets"), [(10_000, 60), (100, 50), (180, 60), (7, 3), (2, 1)])
 def test_samples_are_keyed_parts_of_all_pairs(monkeypatch, sample, targets, block):

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from csc_fairseq.losses.contrastive import identity_logits
+
 
 class Streams(NamedTuple):
     """The m streams of a batch that hold a talker."""
@@ -36,7 +38,11 @@ class ViewContrast(NamedTuple):
 
 
 def view_contrast(
-    queries: Streams, streams: Streams, alpha: Tensor | float, weights: Tensor | None = None
+    queries: Streams,
+    streams: Streams,
+    alpha: Tensor | float,
+    weights: Tensor | None = None,
+    earlier: tuple[Tensor, Tensor] | None = None,
 ) -> ViewContrast:
     """ℓ(q, k) = −log q(k | q) over all identities k of a batch; g_k is made of the streams of k in *other views* than the query's.
 
@@ -52,6 +58,8 @@ def view_contrast(
         queries: n streams to be identified. streams: all m streams of the batch, the queries among them.
         alpha: concentration α > 0; logits are 2α·cos(q, g).
         weights: (n, m) logarithms of how much a stream counts in the g that it is part of; None: all the same, g is the mean.
+        earlier: (R, E) embeddings of unit norm that earlier batches had, without gradients, and their (R,) identities, −1 for none:
+            each is a further negative for queries of other identities.
     """
     # Everything is worked out from products of pairs, so nothing has n·K·E numbers.
     names, number = torch.unique(streams.identities, return_inverse=True)  # m streams to K identities
@@ -69,7 +77,14 @@ def view_contrast(
         squares = (share * (share @ gram)) @ members.T  # ‖Σ w u‖²
         logits = 2 * alpha * products / squares.clamp_min(1e-12).sqrt()  # (n, K)
     own = torch.searchsorted(names, queries.identities.contiguous())
-    losses = logits.logsumexp(1) - logits.gather(1, own.unsqueeze(1)).squeeze(1)
+    everyone = logits
+    if earlier is not None:
+        vectors, identities = earlier
+        same = (identities < 0) | (identities == queries.identities.unsqueeze(1))
+        everyone = torch.cat(
+            [logits, identity_logits(queries.embeddings, vectors, alpha).masked_fill(same, -torch.inf)], 1
+        )
+    losses = everyone.logsumexp(1) - logits.gather(1, own.unsqueeze(1)).squeeze(1)
     possible = here * heard_elsewhere
     scored = possible.gather(1, own.unsqueeze(1)).squeeze(1) > 0
     entropy = torch.special.entr(possible / possible.sum(1, keepdim=True).clamp_min(1)).sum(1)

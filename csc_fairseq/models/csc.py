@@ -35,6 +35,9 @@ class CscConfig(SeparativeEncoderConfig, FairseqDataclass):
         "training identity), table_mean (a running mean of its queries)",
     )
     view_aggregate: str = option("mean", "how views become one vector where there are more than two: mean or attention")
+    view_memory: int = option(
+        0, "with views: streams of earlier batches that are further negatives; 0: those of the batch alone"
+    )
     pretrained: Optional[str] = option(
         None, "checkpoint of csc whose encoder this training starts from; null: from scratch"
     )
@@ -66,13 +69,15 @@ class CscModel(IdentityRows, BaseFairseqModel):
         for name, known in (("global_vectors", KINDS), ("view_aggregate", AGGREGATES)):
             if getattr(cfg, name) not in known:
                 raise InputError(f"model.{name} is {getattr(cfg, name)!r}; choose one of {', '.join(known)}")
+        if cfg.view_memory < 0:
+            raise InputError(f"model.view_memory is {cfg.view_memory}; expected 0 or more streams")
         self.cfg = cfg
         self.num_updates = 0
         self.encoder = SeparativeEncoder(encoder_config(cfg))
         self.table: SpeakerTable | MeanTable | None = None
         self.views: ViewVectors | None = None
         if cfg.global_vectors == "views":
-            self.views = ViewVectors(cfg.embedding_channels, cfg.alpha, cfg.view_aggregate)
+            self.views = ViewVectors(cfg.embedding_channels, cfg.alpha, cfg.view_aggregate, cfg.view_memory)
         else:
             kind = SpeakerTable if cfg.global_vectors == "table" else MeanTable
             self.table = kind(len(identities), cfg.embedding_channels, cfg.alpha)

@@ -5,8 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from csc_fairseq.losses.contrastive import contrastive_separative_loss, identity_logits
-from csc_fairseq.modules.condition_attention import gather_over_ranks
-from csc_fairseq.modules.global_vectors import GlobalVectors, Identification, Talkers
+from csc_fairseq.modules.global_vectors import GlobalVectors, Identification, Staged, Talkers
 
 KEPT = 0.5  # of a row at each visit
 CENTRE_KEPT = 0.9  # of the mean query at each update
@@ -32,7 +31,7 @@ class MeanTable(GlobalVectors):
         self.register_buffer("weight", torch.zeros(identities, channels))
         self.register_buffer("visited", torch.zeros(identities, dtype=torch.bool))
         self.register_buffer("centre", torch.zeros(channels))
-        self._staged: list[tuple[Tensor, Tensor]] = []
+        self._staged = Staged()
 
     def identify(self, embeddings: Tensor, talkers: Talkers) -> Identification:
         """Looks for each talker's row among all that were visited. Talkers without such a row are not scored."""
@@ -60,24 +59,19 @@ class MeanTable(GlobalVectors):
     def stage(self, embeddings: Tensor, talkers: Talkers) -> None:
         """Keeps the embeddings of an update until `commit`."""
         known = talkers.rows >= 0
-        self._staged.append((embeddings.detach().float()[known], talkers.rows[known]))
+        self._staged.add(embeddings[known], talkers.rows[known])
 
     def discard_last(self) -> None:
-        """Forgets the last staged batch, a dummy that fairseq gave to a rank without data."""
-        self._staged.pop()
+        """See `GlobalVectors.discard_last`."""
+        self._staged.discard_last()
 
     @torch.no_grad()
     def commit(self) -> None:
         """Moves the rows, and the mean of all queries, by everything staged on all ranks."""
-        batches, self._staged = gather_over_ranks(self._staged), []
-        if not batches:
+        staged = self._staged.collect(self.weight.device)
+        if staged is None:
             return
-        embeddings = torch.cat([batch for batch, _ in batches]).to(self.weight.device)
-        rows = torch.cat([batch for _, batch in batches]).to(self.weight.device)
-        sound = embeddings.isfinite().all(dim=1)  # a step that overflowed in half precision must not poison later ones
-        embeddings, rows = embeddings[sound], rows[sound]
-        if not len(rows):
-            return
+        embeddings, rows = staged
         centre = embeddings.mean(0)
         self.centre.copy_(
             torch.where(self.visited.any(), CENTRE_KEPT * self.centre + (1 - CENTRE_KEPT) * centre, centre)

@@ -105,6 +105,7 @@ def test_two_ranks_with_views_as_global_vectors(voices, tmp_path):
     limits = ("task.valid_recordings=8", "optimization.max_update=5", "model.global_vectors=views", "model.memory=none")
     more = (
         "model.view_aggregate=attention",
+        "model.view_memory=16",
         "task.views=3",
         "dataset.batch_size=7",
         "optimization.skip_remainder_batch=false",

@@ -119,7 +119,7 @@ def test_one_group_only():
 
 @pytest.mark.parametrize("at_once", [37, 4_000_000])
 def test_targets_drawn_evenly_over_speakers(monkeypatch, at_once):
-    """A has 20 recordings and 380 of the 408 target pairs, but gives no more than B, who has 20; C and D give all that they have."""
+    """A has 20 recordings and 380 of the 408 target pairs, but gives no more than B does; C and D give all they have."""
     monkeypatch.setattr(module, "PAIRS_AT_ONCE", at_once)
     speakers = ["A", "B", "C", "A", "B"] + ["A"] * 18 + ["C"] + ["B"] * 3 + ["D"] * 3
     drawn = [

@@ -9,13 +9,12 @@ usage: examples/csc/label_free.sh DATA OUT
 DATA  a folder of recordings, in any folders below it, or of manifests: train.tsv and valid.tsv, and noise.tsv and rir.tsv where there are any
 OUT   everything else; the same command goes on where it was stopped. The encoder of the last round: OUT/roundN/checkpoints/checkpoint_last.pt
 
-Each round groups the recordings by voice (`csc cluster`) and trains with these groups as identities, so that the views of a voice come
-from several recordings. The first round groups by cepstra, which nobody has to train, as HuBERT begins; each later one by the encoder of
-the round before, and goes on from it. No step reads a speaker label; where there are some (train.spk, valid.spk), purity and NMI of the
-clusters are printed. Each training runs on one thread unless OMP_NUM_THREADS says otherwise. Also from the environment:
-  ROUNDS                          rounds (2)
-  START                           mfcc: as above (the default). utterance: before the first round, a training in which each recording is an
-                                  identity, OUT/round0; the first round groups by its encoder
+A round groups the recordings by voice (`csc cluster`) and trains with these groups as identities, so that the views of a voice come from
+several recordings; a later round goes on from the encoder of the one before. No step reads a speaker label; where there are some
+(train.spk, valid.spk), purity and NMI of the clusters are printed. Each training runs on one thread unless OMP_NUM_THREADS says otherwise.
+Also from the environment:
+  ROUNDS                          a word for each round, by what it groups (mfcc mfcc). mfcc: cepstra, which nobody has to train; encoder: the
+                                  encoder of the round before; none: each recording is an identity of its own
   CONFIG                          configuration of all trainings (csc_small_unlabelled)
   OPTIONS, FIRST                  further options of all trainings, of the first one
   NEXT                            further options of the later ones (task.single_talker_share_start=null: with talkers from the start)
@@ -31,14 +30,13 @@ here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=steps.sh
 source "$here/steps.sh"
 folders "$1" "$2"
-rounds=${ROUNDS:-2} start=${START:-mfcc} config=${CONFIG:-csc_small_unlabelled} CLUSTER=${CLUSTER:---per-cluster 8}
-NEXT=${NEXT:-task.single_talker_share_start=null}
-[[ $rounds =~ ^(0|[1-9][0-9]*)$ ]] || fail "ROUNDS=$rounds: not a number of rounds"
-case "$start" in
-  mfcc) first=1; [ "$rounds" -gt 0 ] || fail "ROUNDS=0: trains nothing; START=utterance needs no round" ;;
-  utterance) first=0 ;;
-  *) fail "START=$start: expected mfcc or utterance" ;;
-esac
+read -ra rounds <<< "${ROUNDS:-mfcc mfcc}"
+config=${CONFIG:-csc_small_unlabelled} CLUSTER=${CLUSTER:---per-cluster 8} NEXT=${NEXT:-task.single_talker_share_start=null}
+[ ${#rounds[@]} -gt 0 ] || fail "ROUNDS is empty; expected a word for each round: mfcc, encoder or none"
+for word in "${rounds[@]}"; do
+  case "$word" in mfcc | encoder | none) ;; *) fail "ROUNDS has '$word'; expected mfcc, encoder or none" ;; esac
+done
+[ "${rounds[0]}" != encoder ] || fail "ROUNDS begins with encoder, but no round comes before; begin with mfcc or none"
 [ -z "${TEST:-}" ] || [ -f "${TEST%.tsv}.spk" ] || fail "TEST=$TEST: has no speaker labels (${TEST%.tsv}.spk)"
 for name in OPTIONS FIRST NEXT CLUSTER EVALUATE; do
   [[ ${!name:-} != *$'\n'* ]] || fail "$name: has a line break; write its options in one line"
@@ -65,41 +63,34 @@ contents=$(checksum "${heard[@]}")
 
 # --- rounds ----------------------------------------------------------------------------------------------------------------------
 last() { echo "$out/round$1/checkpoints/checkpoint_last.pt"; }
-# training ROUND DATA OPTION...: with the options of the first training or of a later one.
-training() {
-  local round=$1 manifests=$2
-  shift 2
-  if [ "$round" -eq "$first" ]; then set -- "$@" "${FIRST[@]}"; else set -- "$@" "model.pretrained=$(last $((round - 1)))" "${NEXT[@]}"; fi
-  waiting train "round$round" "$config" "task.data=$manifests" "${mixing[@]}" "${OPTIONS[@]}" "$@"
-}
-[ "$first" -eq 1 ] || training 0 "$manifests" task.identity=utterance
-for ((round = 1; round <= rounds; round++)); do
-  model=mfcc by=mfcc clusters=$out/clusters$round
-  if [ "$round" -gt "$first" ]; then
-    model=$(last $((round - 1)))
-    [ -f "$model" ] || fail "$model: is gone; remove $out/round$((round - 1)) to train it again"
-    by="encoder $(cksum < "$model")"
-  fi
-  contents=$(checksum "${heard[@]}")
-  if once "$clusters" "${CLUSTER[@]}" "(manifests $contents, $by)"; then
-    for split in train valid; do
-      for suffix in tsv spk; do
-        if [ -f "$manifests/$split.$suffix" ]; then cp "$manifests/$split.$suffix" "$clusters"; fi
+for ((round = 1; round <= ${#rounds[@]}; round++)); do
+  by=${rounds[round - 1]} previous=$(last $((round - 1))) folder=$manifests identity=utterance
+  [ "$round" -eq 1 ] || [ -f "$previous" ] || fail "$previous: is gone; remove $out/round$((round - 1)) to train it again"
+  if [ "$by" != none ]; then
+    folder=$out/clusters_mfcc identity=cluster model=mfcc
+    if [ "$by" = encoder ]; then folder=$out/clusters$round model=$previous by="encoder $(cksum < "$previous")"; fi
+    contents=$(checksum "${heard[@]}")
+    if once "$folder" "${CLUSTER[@]}" "(manifests $contents, $by)"; then
+      for split in train valid; do
+        for suffix in tsv spk; do
+          if [ -f "$manifests/$split.$suffix" ]; then cp "$manifests/$split.$suffix" "$folder"; fi
+        done
       done
-    done
-    echo "round $round: clustering, see $clusters/clusters.txt"
-    waiting csc cluster "$clusters/train.tsv" "$clusters/valid.tsv" --model "$model" --force "${CLUSTER[@]}" > "$clusters/clusters.txt"
-    grep -E "^[0-9]+ clusters of|^against" "$clusters/clusters.txt"
-    touch "$clusters/complete"
+      echo "round $round: clustering, see $folder/clusters.txt"
+      waiting csc cluster "$folder/train.tsv" "$folder/valid.tsv" --model "$model" --force "${CLUSTER[@]}" > "$folder/clusters.txt"
+      grep -E "^[0-9]+ clusters of|^against" "$folder/clusters.txt"
+      touch "$folder/complete"
+    fi
   fi
-  contents=$(checksum "${heard[@]}" "$clusters/train.cluster" "$clusters/valid.cluster")
-  training "$round" "$clusters" task.identity=cluster
+  contents=$(checksum "${heard[@]}" "$folder/train.cluster" "$folder/valid.cluster")
+  if [ "$round" -eq 1 ]; then own=("${FIRST[@]}"); else own=("model.pretrained=$previous" "${NEXT[@]}"); fi
+  waiting train "round$round" "$config" "task.data=$folder" "${mixing[@]}" "${OPTIONS[@]}" "task.identity=$identity" "${own[@]}"
 done
 
 # --- evaluation ------------------------------------------------------------------------------------------------------------------
 if [ -n "${TEST:-}" ]; then
   encoders=()
-  for ((round = first; round <= rounds; round++)); do encoders+=(--encoder "round$round=$(last "$round")"); done
+  for ((round = 1; round <= ${#rounds[@]}; round++)); do encoders+=(--encoder "round$round=$(last "$round")"); done
   waiting csc evaluate "${encoders[@]}" --manifest "$TEST" "${EVALUATE[@]}" --out "$out/evaluation"
 fi
-echo "the encoder: $(last "$rounds")"
+echo "the encoder: $(last "${#rounds[@]}")"

@@ -122,7 +122,7 @@ class RecordingPool(Recordings):
         # The recordings of domain d are _by_domain[_domain_bounds[d] : _domain_bounds[d + 1]].
         self._by_domain = np.argsort(self.domains, kind="stable")
         self._domain_bounds = np.searchsorted(self.domains[self._by_domain], np.arange(self.domains.max() + 2))
-        self._domain_groups = np.bincount(np.unique(np.stack([self.domains, self.groups]), axis=1)[0])
+        self._domain_groups = np.bincount(np.unique(self.domains * self.group_count + self.groups) // self.group_count)
         self._ends = np.cumsum(self.frames)
         self._ends_by_domain = np.cumsum(self.frames[self._by_domain])
 

@@ -17,7 +17,8 @@ Also from the environment:
                                   encoder of the round before; none: each recording is an identity of its own
   CONFIG                          configuration of all trainings (csc_small_unlabelled)
   OPTIONS, FIRST                  further options of all trainings, of the first one
-  NEXT                            further options of the later ones (task.single_talker_share_start=null: with talkers from the start)
+  NEXT                            further options of the later ones (task.single_talker_share_start=null model.global_vectors=table: with
+                                  talkers from the start, and a talker is sought among all groups, not among those of a batch)
   CLUSTER                         options of csc cluster (--per-cluster 8)
   TEST                            a manifest with speaker labels: the table of error rates by round, OUT/evaluation/results.md
   EVALUATE                        further options of csc evaluate
@@ -31,7 +32,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 source "$here/steps.sh"
 folders "$1" "$2"
 read -ra rounds <<< "${ROUNDS:-mfcc mfcc}"
-config=${CONFIG:-csc_small_unlabelled} CLUSTER=${CLUSTER:---per-cluster 8} NEXT=${NEXT:-task.single_talker_share_start=null}
+config=${CONFIG:-csc_small_unlabelled} CLUSTER=${CLUSTER:---per-cluster 8} NEXT=${NEXT:-task.single_talker_share_start=null model.global_vectors=table}
 [ ${#rounds[@]} -gt 0 ] || fail "ROUNDS is empty; expected a word for each round: mfcc, encoder or none"
 for word in "${rounds[@]}"; do
   case "$word" in mfcc | encoder | none) ;; *) fail "ROUNDS has '$word'; expected mfcc, encoder or none" ;; esac

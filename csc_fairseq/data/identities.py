@@ -1,4 +1,4 @@
-"""The order of identities, how many items each gives, and the entropy of the identities that mixing draws."""
+"""The order of identities, and the entropy of the identities that mixing draws."""
 
 from collections.abc import Sequence
 
@@ -21,20 +21,6 @@ def identity_table(labels: Sequence[str]) -> list[str]:
             f"contrastive training needs at least two identities, found {found}; add speakers or choose another task.identity"
         )
     return names
-
-
-def even_quotas(counts: np.ndarray, total: int, rng: np.random.Generator) -> np.ndarray:
-    """How many of `total` <= Σ counts items each identity gives: int64 [S], as equal as counts [S] allow.
-
-    All identities give the same number, or all that they have. If the total needs more, those that give one more item are drawn.
-    """
-    level = 0
-    while np.minimum(counts, level + 1).sum() <= total and level < counts.max():
-        level += 1
-    quotas = np.minimum(counts, level)
-    more = rng.permutation(np.flatnonzero(counts > level))[: total - quotas.sum()]
-    quotas[more] += 1
-    return quotas
 
 
 def sampling_entropy(

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 
 from csc_fairseq.data.augment import NoiseBank, RirBank
-from csc_fairseq.data.identities import even_quotas
 from csc_fairseq.data.mixing_plans import MixingOptions
 from csc_fairseq.data.mixture_dataset import MixtureDataset
 from csc_fairseq.data.pool import RecordingPool
+from csc_fairseq.data.quotas import even_quotas
 from csc_fairseq.data.rendering import Mixture
 from csc_fairseq.data.rng import generator
 from csc_fairseq.errors import InputError

@@ -11,8 +11,8 @@ from fairseq.data.iterators import EpochBatchIterator
 from torch.utils.data import DataLoader
 
 from csc_fairseq.data.augment import power
-from csc_fairseq.data.identities import even_quotas
 from csc_fairseq.data.mixing_plans import MixingOptions
+from csc_fairseq.data.quotas import even_quotas
 from csc_fairseq.data.speaker_dataset import (
     SpeakerDataset,
     draw_distinct_batches,

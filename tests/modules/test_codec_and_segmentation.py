@@ -14,7 +14,7 @@ def test_join_inverts_split(kind, count, length):
     frames = torch.randn(3, count, 5)
     segments = kind(length).split(frames)
     hops = -(-count // (length // 2))
-    assert segments.shape == (3, hops + 1 if kind is Overlapping else hops // 2 + 1, length, 5)
+    assert segments.shape == (3, hops + 1 if kind is Overlapping else -(-hops // 2) + 1, length, 5)
     assert torch.equal(kind(length).join(segments, count), frames)
 
 

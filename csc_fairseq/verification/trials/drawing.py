@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from csc_fairseq.data.identities import even_quotas
 from csc_fairseq.data.manifest import Manifest, label_path, read_labels
+from csc_fairseq.data.quotas import even_quotas
 from csc_fairseq.data.rng import generator
 from csc_fairseq.errors import InputError
 from csc_fairseq.verification.trials.trial_list import MOST_TRIALS, TrialList, assign_interferers, label_numbers

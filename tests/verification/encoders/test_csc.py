@@ -94,8 +94,8 @@ def test_untrained_has_the_sizes_of_the_configuration():
     assert encoder.sample_rate == 16000
     debug = untrained("x", "csc_debug", "cpu")._model.network.config
     assert debug != defaults and debug.sources == 2
-    unlabelled = untrained("x", "csc_small_unlabelled", "cpu")._model.network.config  # csc_small with two changes
-    assert unlabelled == replace(defaults, window=512, memory="none")
+    unlabelled = untrained("x", "csc_small_unlabelled", "cpu")._model.network.config  # csc_small with three changes
+    assert unlabelled == replace(defaults, window=512, segment_overlap=False, memory="none")
 
 
 def test_untrained_without_a_configuration():

@@ -55,7 +55,7 @@ def balanced(vectors: np.ndarray) -> np.ndarray:
     """Principal components of [n, E] vectors, each divided by the root of its deviation, then unit norm: float32 [n, min(n, E)].
 
     For vectors that nobody trained for cosines. As they are, a few large directions decide every cosine; with components of equal
-    variance, as many small ones that hold noise do. This lies half-way (our choice; see RESULTS.md).
+    variance, as many small ones that hold noise do. This lies half-way (our choice; figures: examples/csc/results/label_free.md).
     """
     components, deviations, _ = np.linalg.svd(vectors - vectors.mean(0), full_matrices=False)
     return _unit(components * np.sqrt(deviations)).astype(np.float32)

@@ -248,7 +248,12 @@ def _draw_crops(
 
 def _near(options: MixingOptions, pool: RecordingPool, target: int, rng: np.random.Generator) -> bool:
     """Whether the interferers of a target are of its domain."""
-    return bool(rng.random() < options.same_domain_share) and pool.identities_like(target) >= options.sources
+    # Without a share nothing is drawn: the mixtures stay those of before.
+    return (
+        options.same_domain_share > 0
+        and rng.random() < options.same_domain_share
+        and pool.identities_like(target) >= options.sources
+    )
 
 
 def _draw_mixture(
@@ -264,7 +269,7 @@ def _draw_mixture(
     sources = [target]
     if rng.random() >= single_talker_share:
         groups = {int(pool.groups[target.recording])}
-        like = target.recording if options.same_domain_share and _near(options, pool, target.recording, rng) else None
+        like = target.recording if _near(options, pool, target.recording, rng) else None
         while len(sources) < options.sources:
             recording = pool.draw(rng, like)
             if (group := int(pool.groups[recording])) not in groups:

@@ -104,9 +104,8 @@ class RecordingPool(Recordings):
         domain_labels: Sequence[str] | None = None,
     ) -> None:
         super().__init__(manifest, sample_rate, resample, cache_megabytes)
-        domain_labels = [""] * len(manifest) if domain_labels is None else domain_labels
         for given in (labels, domain_labels):
-            if len(given) != len(manifest):
+            if given is not None and len(given) != len(manifest):
                 raise InputError(
                     f"{manifest.path}: has {len(manifest)} recordings but got {len(given)} labels, expected one for each"
                 )
@@ -118,7 +117,9 @@ class RecordingPool(Recordings):
         # Members of group g are _members[_bounds[g] : _bounds[g + 1]]: two arrays for any number of groups.
         self._members = np.argsort(self.groups, kind="stable")
         self._bounds = np.searchsorted(self.groups[self._members], np.arange(self.group_count + 1))
-        self.domains = np.unique(np.asarray(domain_labels), return_inverse=True)[1].astype(np.int64)
+        self.domains = np.zeros(len(manifest), dtype=np.int64)
+        if domain_labels is not None:
+            self.domains = np.unique(np.asarray(domain_labels), return_inverse=True)[1].astype(np.int64)
         # The recordings of domain d are _by_domain[_domain_bounds[d] : _domain_bounds[d + 1]].
         self._by_domain = np.argsort(self.domains, kind="stable")
         self._domain_bounds = np.searchsorted(self.domains[self._by_domain], np.arange(self.domains.max() + 2))

@@ -28,16 +28,16 @@ class Synthesiser:
         """Load and initialise the library. RuntimeError if this fails."""
         import espeakng_loader
 
-        self.library = ctypes.CDLL(espeakng_loader.get_library_path())
+        self.engine = ctypes.CDLL(espeakng_loader.get_library_path())
         self.data = Path(espeakng_loader.get_data_path())
-        self.native_rate = self.library.espeak_Initialize(AUDIO_OUTPUT_SYNCHRONOUS, 0, bytes(self.data), 0)
+        self.native_rate = self.engine.espeak_Initialize(AUDIO_OUTPUT_SYNCHRONOUS, 0, bytes(self.data), 0)
         if self.native_rate <= 0:
             raise RuntimeError(f"espeak_Initialize returned {self.native_rate}, expected a sample rate")
         self._pieces: list[np.ndarray] = []
         self._callback = SYNTH_CALLBACK(self._collect)  # kept here: the library holds no reference to it
-        self.library.espeak_SetSynthCallback(self._callback)
+        self.engine.espeak_SetSynthCallback(self._callback)
         text, number, pointer = ctypes.c_char_p, ctypes.c_uint, ctypes.c_void_p
-        self.library.espeak_Synth.argtypes = [
+        self.engine.espeak_Synth.argtypes = [
             text, ctypes.c_size_t, number, ctypes.c_int, number, number, pointer, pointer,
         ]  # fmt: skip
 
@@ -50,17 +50,17 @@ class Synthesiser:
         """Choose a voice such as `en-us+Annie`, then its rate (words/min), volume, pitch and range (0 to 100)."""
         variant = name.partition("+")[2]
         known = (self.data / "voices" / "!v" / variant).is_file()  # espeak-ng ignores unknown variants
-        if not known or self.library.espeak_SetVoiceByName(name.encode()) != 0:
+        if not known or self.engine.espeak_SetVoiceByName(name.encode()) != 0:
             raise RuntimeError(f"espeak-ng has no voice {name!r}")
         for key, value in parameters.items():  # after the choice of the voice, which resets them
-            if self.library.espeak_SetParameter(PARAMETERS[key], value, 0) != 0:
+            if self.engine.espeak_SetParameter(PARAMETERS[key], value, 0) != 0:
                 raise RuntimeError(f"espeak-ng refused {key}={value} for voice {name!r}")
 
     def speak(self, text: str) -> np.ndarray:
         """Samples of one sentence: float32 [T] at SAMPLE_RATE, without digital silence at the ends."""
         self._pieces.clear()
         data = text.encode()
-        if self.library.espeak_Synth(data, len(data) + 1, 0, POS_CHARACTER, 0, CHARS_UTF8, None, None) != 0:
+        if self.engine.espeak_Synth(data, len(data) + 1, 0, POS_CHARACTER, 0, CHARS_UTF8, None, None) != 0:
             raise RuntimeError(f"espeak-ng did not speak {text!r}")
         samples = np.concatenate(self._pieces) if self._pieces else np.zeros(0, dtype=np.int16)
         audible = np.flatnonzero(samples)

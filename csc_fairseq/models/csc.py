@@ -199,7 +199,7 @@ class CscModel(IdentityRows, BaseFairseqModel):
         self.encoder.memory_hidden = bool(draw < self.cfg.memory_drop)
 
     def stage(self, embeddings: Tensor, talkers: Talkers) -> None:
-        """Keeps what running means take in at `commit`: (n, E) queries and who they are of."""
+        """Keeps what the global vectors take in at `commit`: (n, E) queries and who they are of."""
         self.global_vectors.stage(embeddings, talkers)
 
     def discard_last(self) -> None:
@@ -208,7 +208,7 @@ class CscModel(IdentityRows, BaseFairseqModel):
         self.global_vectors.discard_last()
 
     def commit(self) -> None:
-        """After an update, on all ranks together: the condition memory and running means take in what was staged."""
+        """After an update, on all ranks together: the condition memory and the global vectors take in what was staged."""
         self.encoder.memory.commit()
         self.global_vectors.commit()
 

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from csc_fairseq.modules.gathering import Staged
+
 
 class MemoryBank(nn.Module):
     """A first-in-first-out memory of detached queries from earlier mixtures, all identities together.
@@ -31,8 +33,7 @@ class MemoryBank(nn.Module):
         self.register_buffer("recordings", torch.full((size, sources), -1, dtype=torch.long))
         self.register_buffer("filled", torch.zeros((), dtype=torch.long))
         self.register_buffer("cursor", torch.zeros((), dtype=torch.long))
-        self._staged: list[tuple[Tensor, Tensor]] = []
-        """Per batch: queries (n, E), and for each the recordings of its mixture (n, C)."""
+        self._staged = Staged()  # with the recordings of each query's mixture, (n, C)
 
     @property
     def size(self) -> int:
@@ -47,22 +48,20 @@ class MemoryBank(nn.Module):
         """
         if self.size:
             keys = recordings.unsqueeze(1).expand(-1, queries.shape[1], -1)
-            self._staged.append((queries.detach().float()[voiced], keys[voiced]))
+            self._staged.add(queries[voiced], keys[voiced])
 
     def discard_last(self) -> None:
         """Forgets the last staged batch, a dummy that fairseq gave to a rank without data."""
         if self.size:
-            self._staged.pop()
+            self._staged.discard_last()
 
     @torch.no_grad()
     def commit(self) -> None:
         """Moves everything staged, on all ranks, into the memory."""
         if not self.size:
             return
-        for queries, recordings in gather_over_ranks(self._staged):
-            sound = queries.isfinite().all(dim=1)  # a step that overflowed in half precision must not poison later ones
-            self._append(queries[sound], recordings[sound])
-        self._staged.clear()
+        for queries, recordings in self._staged.gathered():
+            self._append(queries, recordings)
 
     def _append(self, entries: Tensor, recordings: Tensor) -> None:
         entries, recordings = entries[-self.size :], recordings[-self.size :]
@@ -85,19 +84,6 @@ class MemoryBank(nn.Module):
             return hidden
         shared = (recordings[:, :, None, None] == self.recordings) & (recordings[:, :, None, None] >= 0)
         return hidden | shared.any(dim=3).any(dim=1)
-
-
-def gather_over_ranks(staged: list[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
-    """The staged batches of all ranks, the same list on each: the first of rank 0, of rank 1, …, then the second ones.
-
-    A single process would have met them in this order. Ranks may hold batches of different sizes.
-    """
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return staged
-    by_rank: list[list[tuple[Tensor, Tensor]]] = [[] for _ in range(torch.distributed.get_world_size())]
-    torch.distributed.all_gather_object(by_rank, [(queries.cpu(), recordings.cpu()) for queries, recordings in staged])
-    steps = max(len(batches) for batches in by_rank)
-    return [batches[step] for step in range(steps) for batches in by_rank if step < len(batches)]
 
 
 def other_views_mask(groups: Tensor | None, mixtures: int, sources: int, device: torch.device) -> Tensor:

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from csc_fairseq.errors import InputError
-from csc_fairseq.modules.condition_attention import gather_over_ranks
 
 KINDS = ("table", "table_mean", "views")
 ALPHA_RANGE = (1.0, 40.0)
@@ -35,33 +34,6 @@ class Identification(NamedTuple):
     """(n,) bool, whether the nearest global vector is the own one"""
     entropy: Tensor
     """(n,) nats, of the identities among which the own one is to be found: at most the log of their number"""
-
-
-class Staged:
-    """What the batches of an update held, until the update is done."""
-
-    def __init__(self) -> None:
-        self._batches: list[tuple[Tensor, Tensor]] = []
-
-    def add(self, embeddings: Tensor, numbers: Tensor) -> None:
-        """Keeps (n, E) embeddings without their gradient, and (n,) whom they are of."""
-        self._batches.append((embeddings.detach().float(), numbers))
-
-    def discard_last(self) -> None:
-        """Forgets the last batch, a dummy that fairseq gave to a rank without data."""
-        self._batches.pop()
-
-    def collect(self, device: torch.device) -> tuple[Tensor, Tensor] | None:
-        """All that was kept, on all ranks, which call this together; None for nothing. Then it is empty.
-
-        Embeddings of a step that overflowed in half precision are left out: they must not poison later ones.
-        """
-        batches, self._batches = gather_over_ranks(self._batches), []
-        if not batches:
-            return None
-        embeddings, numbers = (torch.cat([batch[i] for batch in batches]).to(device) for i in (0, 1))
-        sound = embeddings.isfinite().all(dim=1)
-        return (embeddings[sound], numbers[sound]) if sound.any() else None
 
 
 class GlobalVectors(nn.Module, ABC):

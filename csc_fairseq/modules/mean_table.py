@@ -5,7 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from csc_fairseq.losses.contrastive import contrastive_separative_loss, identity_logits
-from csc_fairseq.modules.global_vectors import GlobalVectors, Identification, Staged, Talkers
+from csc_fairseq.modules.gathering import Staged
+from csc_fairseq.modules.global_vectors import GlobalVectors, Identification, Talkers
 
 KEPT = 0.5  # of a row at each visit
 CENTRE_KEPT = 0.9  # of the mean query at each update

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from csc_fairseq.losses.view_contrast import Streams, view_contrast
-from csc_fairseq.modules.gathering import gather_rows
-from csc_fairseq.modules.global_vectors import GlobalVectors, Identification, Staged, Talkers
+from csc_fairseq.modules.gathering import Staged, gather_rows
+from csc_fairseq.modules.global_vectors import GlobalVectors, Identification, Talkers
 
 AGGREGATES = ("attention", "mean")
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from csc_fairseq.checkpoints.checkpoint import Checkpoint
 from csc_fairseq.errors import InputError
@@ -56,7 +55,7 @@ class SeparatedEncoder:
         has a sound, all take that of the recording.
         """
         require_voices(self.name, waveforms, self._separator.shortest)
-        estimates = self._separate(waveforms)
+        estimates = self._separator.separate(list(waveforms))
         heard: list[np.ndarray] = []
         places = np.empty((len(waveforms), self._separator.streams), dtype=np.int64)
         for i, (streams, waveform) in enumerate(zip(estimates, waveforms, strict=True)):
@@ -69,16 +68,6 @@ class SeparatedEncoder:
         if self._mixture:
             embeddings = np.concatenate([embeddings, self._encoder.test(waveforms).streams], axis=1)
         return StreamEmbeddings(embeddings, estimates)
-
-    @torch.no_grad()
-    def _separate(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Streams, float32 [C, T_i], of every waveform, at its level."""
-        found = [np.empty(0, dtype=np.float32)] * len(waveforms)
-        # Copies, since torch takes neither read-only nor reversed arrays.
-        copies = [torch.from_numpy(np.array(waveform, dtype=np.float32)) for waveform in waveforms]
-        for i, voices in self._separator.analyse(copies):
-            found[i] = voices.estimates.cpu().numpy()
-        return found
 
 
 def separated(encoder: Encoder, checkpoint: Checkpoint, device: str, mixture: bool) -> SeparatedEncoder:

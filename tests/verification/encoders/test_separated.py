@@ -4,13 +4,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 
 from csc_fairseq.backbones.loading import backbone_from_settings
 from csc_fairseq.checkpoints.checkpoint import Checkpoint
 from csc_fairseq.errors import InputError
 from csc_fairseq.inference.loading import model_of
-from csc_fairseq.inference.long_recordings import SeparatedVoices
 from csc_fairseq.verification.encoders.csc import CscEncoder
 from csc_fairseq.verification.encoders.mfcc import mfcc_encoder
 from csc_fairseq.verification.encoders.separated import SeparatedEncoder
@@ -52,13 +50,16 @@ def test_the_recording_itself_is_a_further_candidate(waveforms):
 def separator(*levels: float) -> SimpleNamespace:
     """A stand-in whose streams are noises at these levels, relative to the recording's."""
 
-    def analyse(waveforms):
-        for i, waveform in reversed(list(enumerate(waveforms))):
-            noises = [level * np.roll(waveform.numpy(), 100 * c) * (1 + c) for c, level in enumerate(levels)]
-            yield i, SeparatedVoices(torch.from_numpy(np.stack(noises).astype(np.float32)), torch.empty(0))
+    def separate(waveforms):
+        return [
+            np.stack([level * np.roll(waveform, 100 * c) * (1 + c) for c, level in enumerate(levels)]).astype(
+                np.float32
+            )
+            for waveform in waveforms
+        ]
 
     return SimpleNamespace(
-        require_separation=lambda: None, sample_rate=16000, shortest=1, streams=len(levels), analyse=analyse
+        require_separation=lambda: None, sample_rate=16000, shortest=1, streams=len(levels), separate=separate
     )
 
 

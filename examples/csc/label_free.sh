@@ -15,10 +15,11 @@ several recordings; a later round goes on from the encoder of the one before. No
 Also from the environment:
   ROUNDS                          a word for each round, by what it groups (mfcc mfcc). mfcc: cepstra, which nobody has to train; encoder: the
                                   encoder of the round before; none: each recording is an identity of its own
+  NOISE, RIR                      folders of noises and of room responses, where DATA holds recordings
   CONFIG                          configuration of all trainings (csc_small_unlabelled)
-  OPTIONS, FIRST                  further options of all trainings, of the first one
-  NEXT                            further options of the later ones (task.single_talker_share_start=null model.global_vectors=table: with
-                                  talkers from the start, and a talker is sought among all groups, not among those of a batch)
+  OPTIONS, FIRST, NEXT            further options of all trainings, of the first one, of the later ones. By default the first has
+                                  2 800 updates and the later ones 5 000, with talkers from the start, and a talker is sought among all
+                                  groups (model.global_vectors=table), not among those of a batch
   CLUSTER                         options of csc cluster (--per-cluster 8)
   TEST                            a manifest with speaker labels: the table of error rates by round, OUT/evaluation/results.md
   EVALUATE                        further options of csc evaluate
@@ -32,13 +33,17 @@ here=$(cd "$(dirname "$0")" && pwd)
 source "$here/steps.sh"
 folders "$1" "$2"
 read -ra rounds <<< "${ROUNDS:-mfcc mfcc}"
-config=${CONFIG:-csc_small_unlabelled} CLUSTER=${CLUSTER:---per-cluster 8} NEXT=${NEXT:-task.single_talker_share_start=null model.global_vectors=table}
+config=${CONFIG:-csc_small_unlabelled} CLUSTER=${CLUSTER:---per-cluster 8}
+first=(optimization.max_update=2800) next=(optimization.max_update=5000 task.single_talker_share_start=null model.global_vectors=table)
 [ ${#rounds[@]} -gt 0 ] || fail "ROUNDS is empty; expected a word for each round: mfcc, encoder or none"
 for word in "${rounds[@]}"; do
   case "$word" in mfcc | encoder | none) ;; *) fail "ROUNDS has '$word'; expected mfcc, encoder or none" ;; esac
 done
 [ "${rounds[0]}" != encoder ] || fail "ROUNDS begins with encoder, but no round comes before; begin with mfcc or none"
 [ -z "${TEST:-}" ] || [ -f "${TEST%.tsv}.spk" ] || fail "TEST=$TEST: has no speaker labels (${TEST%.tsv}.spk)"
+for name in NOISE RIR; do
+  [ -z "${!name:-}" ] || [ -d "${!name}" ] || fail "$name=${!name}: no such folder"
+done
 for name in OPTIONS FIRST NEXT CLUSTER EVALUATE; do
   [[ ${!name:-} != *$'\n'* ]] || fail "$name: has a line break; write its options in one line"
   read -ra "${name?}" <<< "${!name:-}"
@@ -47,11 +52,14 @@ done
 # --- manifests -------------------------------------------------------------------------------------------------------------------
 if [ -f "$data/train.tsv" ]; then
   manifests=$data
+  [ -z "${NOISE:-}${RIR:-}" ] || fail "$data holds manifests; NOISE and RIR go beside a folder of recordings, here write noise.tsv and rir.tsv"
   [ -f "$data/valid.tsv" ] || fail "$data/valid.tsv: not found; hold recordings out with \`csc prepare … --valid-for utterance\`"
 else
   manifests=$out/manifests
-  if once "$manifests" "$data"; then
+  if once "$manifests" "$data" "${NOISE:-}" "${RIR:-}"; then
     waiting csc prepare audio "$data" --valid-for utterance --min-seconds 0.5 --out "$manifests/train.tsv"
+    [ -z "${NOISE:-}" ] || waiting csc prepare audio "$NOISE" --out "$manifests/noise.tsv"
+    [ -z "${RIR:-}" ] || waiting csc prepare audio "$RIR" --out "$manifests/rir.tsv"
     touch "$manifests/complete"
   fi
 fi
@@ -84,8 +92,9 @@ for ((round = 1; round <= ${#rounds[@]}; round++)); do
     fi
   fi
   contents=$(checksum "${heard[@]}" "$folder/train.cluster" "$folder/valid.cluster")
-  if [ "$round" -eq 1 ]; then own=("${FIRST[@]}"); else own=("model.pretrained=$previous" "${NEXT[@]}"); fi
-  waiting train "round$round" "$config" "task.data=$folder" "${mixing[@]}" "${OPTIONS[@]}" "task.identity=$identity" "${own[@]}"
+  own=("${first[@]}" "${OPTIONS[@]}" "${FIRST[@]}")
+  [ "$round" -eq 1 ] || own=("model.pretrained=$previous" "${next[@]}" "${OPTIONS[@]}" "${NEXT[@]}")
+  waiting train "round$round" "$config" "task.data=$folder" "task.identity=$identity" "${mixing[@]}" "${own[@]}"
 done
 
 # --- evaluation ------------------------------------------------------------------------------------------------------------------

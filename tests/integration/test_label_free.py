@@ -6,7 +6,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from csc_fairseq.checkpoints.checkpoint import read_checkpoint
 from csc_fairseq.data.manifest import read_manifest
@@ -44,9 +46,16 @@ def pipeline(voices, tmp_path):
     return run
 
 
+def noise_folder(path: Path) -> str:
+    path.mkdir()
+    soundfile.write(path / "fan.wav", np.random.default_rng(0).normal(0, 0.1, 16000), 16000)
+    return str(path)
+
+
 def test_rounds(pipeline, tmp_path):
     out = tmp_path / "out"
-    status, printed = pipeline("mfcc encoder")
+    noise = noise_folder(tmp_path / "noise")
+    status, printed = pipeline("mfcc encoder", NOISE=noise)
     assert status == 0, printed[-3000:]
     split = [read_manifest(out / "manifests" / f"{name}.tsv") for name in ("train", "valid")]
     for folder in ("clusters_mfcc", "clusters2"):
@@ -56,15 +65,16 @@ def test_rounds(pipeline, tmp_path):
     assert not list(out.rglob("*.spk")) and "purity" not in printed
     last = [read_checkpoint(out / f"round{number}" / "checkpoints" / "checkpoint_last.pt") for number in (1, 2)]
     assert all(checkpoint.identity_level == "cluster" and checkpoint.speakers is None for checkpoint in last)
+    assert all(checkpoint.entries["cfg"]["task"]["noise"] == f"{out}/manifests/noise.tsv" for checkpoint in last)
     results = json.loads((out / "evaluation" / "results.json").read_text())["results"]
     assert {result["encoder"] for result in results} == {"round1", "round2"}
     assert printed.splitlines()[-1] == f"the encoder: {out}/round2/checkpoints/checkpoint_last.pt"
 
     written = {path: path.stat().st_mtime_ns for path in out.rglob("*.pt")}
-    status, printed = pipeline("mfcc encoder")
+    status, printed = pipeline("mfcc encoder", NOISE=noise)
     assert status == 0 and "training" not in printed and "clustering" not in printed
     assert written == {path: path.stat().st_mtime_ns for path in out.rglob("*.pt")}
-    status, printed = pipeline("mfcc encoder", CLUSTER="--clusters 3")
+    status, printed = pipeline("mfcc encoder", NOISE=noise, CLUSTER="--clusters 3")
     assert status == 2 and "was made with other options" in printed
 
 
@@ -82,6 +92,7 @@ def test_bad_input_is_one_line(pipeline, tmp_path):
         ({"ROUNDS": "encoder"}, "ROUNDS begins with encoder, but no round comes before"),
         ({"ROUNDS": " "}, "ROUNDS is empty"),
         ({"NEXT": "a=1\nb=2"}, "NEXT: has a line break"),
+        ({"NOISE": "gone"}, "NOISE=gone: no such folder"),
         ({"TEST": "gone.tsv"}, "TEST=gone.tsv: has no speaker labels"),
     ):
         status, printed = pipeline("mfcc", **variables)

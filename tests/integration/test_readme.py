@@ -72,7 +72,7 @@ def run_line(line: str, place: Path) -> str:
         options = {"CSC_OPTIONS": "csc_small", "W2V_OPTIONS": "wav2vec2_small", "TUNE": "sv_aam"}
         options["OPTIONS"] = "csc_small_unlabelled"
         around |= {variable: " ".join(TRAINING[name]) for variable, name in options.items()}
-        around |= {"PATH": f"{BIN}:{around['PATH']}", "EVALUATE": "--replicates 20 --seconds 1"}
+        around |= {"PATH": f"{BIN}:{around['PATH']}", "EVALUATE": "--replicates 20 --seconds 1", "ROWS": "base bank"}
     done = subprocess.run(
         [str(folder / words[0]), *words[1:]], cwd=place, env=around, capture_output=True, text=True, check=False
     )  # fmt: skip
@@ -106,7 +106,7 @@ def test_python_of_the_readme(trained, tmp_path):
 @pytest.mark.slow
 def test_walk_through_of_the_example(place):
     for block in shell_blocks("examples/csc/README.md"):
-        if any("label" in line for line in block):
+        if any("label" in line or "ablations" in line for line in block):
             continue
         if block[0].startswith("csc prepare transcripts"):
             write_texts(place / "manifests")
@@ -124,14 +124,14 @@ def test_walk_through_of_the_example(place):
 
 @pytest.mark.slow
 def test_walk_through_without_labels(place):
-    """The same page's part on learning without labels, after its manifests are made."""
+    """The same page's part on learning without labels and the ablations, after its manifests are made."""
     blocks = shell_blocks("examples/csc/README.md")
-    without = [block for block in blocks if any("label" in line for line in block)]
-    assert len(without) == 2
+    without = [block for block in blocks if any("label" in line or "ablations" in line for line in block)]
+    assert len(without) == 3
     for block in (blocks[0], *without):
         for line in block:
             run_line(line, place)
-    for run in ("runs/round2", "label_free/round2"):
+    for run in ("runs/round2", "label_free/round2", "ablations/seed1/bank"):
         assert (place / run / "checkpoints" / "checkpoint_last.pt").is_file()
 
 

@@ -1,7 +1,7 @@
 """fairseq criterion `speaker`: verification by margin or metric losses in training, by the error rate of trials in validation."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from fairseq import metrics
@@ -25,6 +25,20 @@ from csc_fairseq.verification.trials.trial_dataset import FEWEST_TRIALS, VALIDAT
 
 LOSSES = (*MARGINS, *METRICS)
 CONDITION_NAMES = tuple(VALIDATION_CONDITIONS)  # in the order in which a validation batch numbers them
+
+
+class Heard(NamedTuple):
+    """The n talkers of a batch whose speakers are known, mixture by mixture, targets among them.
+
+    embeddings: (n, E). speakers: long (n,), rows of the table. share: (n,), one over the known talkers of the mixture. target: bool
+    (n,). separation: (mixtures,) dB, smaller is better; None if the encoder does not separate.
+    """
+
+    embeddings: Tensor
+    speakers: Tensor
+    share: Tensor
+    target: Tensor
+    separation: Tensor | None
 
 
 @dataclass
@@ -99,20 +113,22 @@ class SpeakerCriterion(IdentityRows, FairseqCriterion):
                 f"criterion.separation_weight is {self.separation_weight:g}, which trains an encoder that model.frozen=true leaves "
                 "as it is; drop one of the two"
             )
-        embeddings, separation = self._targets(model(**sample["net_input"]), sample)
-        views = len(embeddings)
+        heard = self._heard(model(**sample["net_input"]), sample)
+        views, separation = len(sample["speakers"]), heard.separation
         if self.kind in MARGINS:
             margin = margin_at(model.num_updates, self.classifier.margin, self.margin_warmup)
-            cosines = self.classifier(embeddings)
-            losses = self.classifier.loss(cosines, sample["speakers"], margin)
-            correct = cosines.argmax(1) == sample["speakers"]
+            cosines = self.classifier(heard.embeddings)
+            losses = self.classifier.loss(cosines, heard.speakers, margin)
+            correct = cosines.argmax(1) == heard.speakers
+            speaker_loss = (losses * heard.share).sum()
             figures: dict[str, Any] = {"margin": margin * views, "scale": self.classifier.scale * views}
         else:
-            logits = self.scaling(METRICS[self.kind](embeddings.unflatten(0, (-1, self.views))))
+            targets = heard.embeddings[heard.target]
+            logits = self.scaling(METRICS[self.kind](targets.unflatten(0, (-1, self.views))))
             losses = own_speaker_loss(logits)
             correct = logits.argmax(-1) == torch.arange(len(logits), device=logits.device).unsqueeze(1)
+            speaker_loss = losses.mean() * views  # a view weighs the same, whether each is a query or one of several is
             figures = {"scale": self.scaling.scale.detach() * views}
-        speaker_loss = losses.mean() * views  # a view weighs the same, whether each is a query or one of several is
         loss = speaker_loss
         if separation is not None:
             figures["separation_loss"] = separation.detach().sum()
@@ -129,16 +145,14 @@ class SpeakerCriterion(IdentityRows, FairseqCriterion):
         }
         return loss, views, logging | figures
 
-    def _targets(self, output: VerifierOutput, sample: dict) -> tuple[Tensor, Tensor | None]:
-        """Embeddings of the streams that got the targets, and the loss of separation.
+    def _heard(self, output: VerifierOutput, sample: dict) -> "Heard":
+        """Whose embedding each stream is, and the loss of separation.
 
-        The permutation that separates best says which stream got whom, as in pre-training.
+        The permutation that separates best says which stream got whom, as in pre-training. Without separation the one stream is the
+        target's.
 
         Args:
             sample: a batch of `SpeakerDataset`.
-
-        Returns:
-            (n, E), and (n,) dB, smaller is better; None if the encoder does not separate.
 
         Raises:
             InputError: separation_weight with an encoder that does not separate; several streams without waveforms; another number
@@ -156,7 +170,11 @@ class SpeakerCriterion(IdentityRows, FairseqCriterion):
                     f"the encoder has {streams} streams but no waveforms of them, so nothing says which is the target's; "
                     "expected estimates, or one stream"
                 )
-            return output.embeddings[:, 0], None
+            speakers = sample["speakers"]
+            everywhere = torch.ones_like(speakers)
+            return Heard(
+                output.embeddings[:, 0], speakers, everywhere.to(output.embeddings.dtype), everywhere.bool(), None
+            )
         slots = sample["sources"].shape[1]
         if streams != slots:
             raise InputError(
@@ -167,8 +185,17 @@ class SpeakerCriterion(IdentityRows, FairseqCriterion):
                 output.estimates, sample["sources"], sample["present"], sample["net_input"]["source"]
             )
             separation, permutation = best_permutation(costs)
-        rows = torch.arange(len(permutation), device=permutation.device)
-        return reorder(output.embeddings, permutation)[rows, sample["target_slots"]], separation
+        known = sample["present"] & (sample["identities"] >= 0)
+        target = torch.zeros_like(known).scatter(1, sample["target_slots"].unsqueeze(1), True)
+        # Every mixture weighs the same, whether one or all of its talkers are known.
+        share = (known / known.sum(1, keepdim=True))[known]
+        return Heard(
+            reorder(output.embeddings, permutation)[known],
+            sample["identities"][known],
+            share,
+            target[known],
+            separation,
+        )
 
     def _score(self, model: nn.Module, sample: dict) -> tuple[Tensor, int, dict]:
         enrolments = model(**sample["enrol"])

@@ -69,12 +69,14 @@ def build(loss: str = "aam", views: int = 2, identities: list[str] = SPEAKERS, *
 def batch(views: int = 6, slots: list[int] | None = None) -> dict:
     """Mixtures of two talkers each; the views of an item are of one speaker, items of different ones."""
     sources = noise(views, 2, SAMPLES, seed=7)
+    target_slots, speakers = torch.tensor(slots or [0] * views), torch.arange(views) // 2
     return {
         "net_input": {"source": sources.sum(1)},
         "sources": sources,
         "present": torch.ones(views, 2, dtype=torch.bool),
-        "target_slots": torch.tensor(slots or [0] * views),
-        "speakers": torch.arange(views) // 2,
+        "identities": torch.full((views, 2), -1).scatter(1, target_slots[:, None], speakers[:, None]),
+        "target_slots": target_slots,
+        "speakers": speakers,
     }
 
 
@@ -105,13 +107,32 @@ def test_the_targets_stream_is_the_one_that_separation_gave_it():
     assert not model.features.grad[[0, 1, 2, 3], [1, 1, 0, 0]].any()
 
 
+def test_a_margin_loss_hears_all_known_talkers():
+    """Streams 0, 1, 1, 0 hold the sources 0. A mixture's loss is the mean of its known and present talkers'."""
+    sample, embeddings = batch(4, slots=[0, 1, 0, 1]), noise(4, 2, CHANNELS)
+    sample["identities"] = torch.tensor([[0, 3], [4, 0], [1, -1], [2, 1]])
+    sample["present"][3, 0] = False
+    criterion, model = build("am"), Played(embeddings, separated(sample))
+    loss, _, logged = criterion(model, sample)
+    voices = F.normalize(embeddings, dim=-1)[[0, 0, 1, 1, 2, 3], [0, 1, 1, 0, 1, 1]]
+    speakers = torch.tensor([0, 3, 4, 0, 1, 1])
+    cosines = speaker_cosines(voices, criterion.classifier.weight)
+    each = margin_softmax_loss(cosines, speakers, "am", 0.2, 30.0)
+    torch.testing.assert_close(loss, (each * torch.tensor([0.5, 0.5, 0.5, 0.5, 1, 1])).sum())
+    assert logged["queries"] == 6 and logged["nsentences"] == 4
+    targets = build("ge2e")(Played(embeddings, separated(sample)), sample)[0]
+    alone = build("ge2e")(Played(F.normalize(embeddings, dim=-1)[[0, 1, 2, 3], [0, 0, 1, 1]].unsqueeze(1)), sample)[0]
+    torch.testing.assert_close(targets, alone)
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 def test_order_of_the_sources_and_of_the_streams_does_not_matter(loss):
     sample, embeddings = batch(slots=[0, 1, 0, 1, 1, 0]), noise(6, 2, CHANNELS)
     estimates = separated(sample)
     expected = build(loss)(Played(embeddings, estimates), sample)[0]
     torch.testing.assert_close(build(loss)(Played(embeddings.flip(1), estimates.flip(1)), sample)[0], expected)
-    flipped = sample | {"sources": sample["sources"].flip(1), "target_slots": 1 - sample["target_slots"]}
+    flipped = sample | {name: sample[name].flip(1) for name in ("sources", "identities")}
+    flipped["target_slots"] = 1 - sample["target_slots"]
     torch.testing.assert_close(build(loss)(Played(embeddings, estimates), flipped)[0], expected)
 
 

@@ -83,7 +83,7 @@ def test_unreadable_files_are_named(tmp_path: Path):
     path.write_text("")
     assert fails(read_manifest, path).startswith(f"{path}: holds no recordings")
     path.write_bytes(b"/\n\xff\xfe.wav\t1\n")
-    assert fails(read_manifest, path).startswith(f"{path}: byte 2 is not UTF-8")
+    assert fails(read_manifest, path).startswith(f"{path}:2: found \\xff\\xfe.wav\t1, which is not UTF-8")
 
 
 def test_written_manifest_has_wav2vec_form_and_reads_back(tmp_path: Path):

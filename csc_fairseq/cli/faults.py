@@ -14,16 +14,21 @@ SHOWN = 20  # faults that are printed; a report has all
 
 def add_skip_argument(parser: argparse.ArgumentParser, report: str) -> None:
     """--skip-bad. report: the name of the file, for the help."""
-    parser.add_argument("--skip-bad", action="store_true", help=f"leave out recordings with faults, and list them in {report}")
+    parser.add_argument(
+        "--skip-bad", action="store_true", help=f"leave out recordings with faults, and list them in {report}"
+    )
 
 
-def settle(faults: Sequence[str], total: int, report: Path | None) -> None:
+def settle(
+    faults: Sequence[str], total: int, report: Path | None, remedy: str = "leave them out with --skip-bad"
+) -> None:
     """Refuses faulty recordings, or leaves them out.
 
     Args:
         faults: one message for each faulty recording, which names it.
         total: recordings in all.
         report: file that lists those left out, for --skip-bad; one of an earlier run is replaced or removed. None: refuse.
+        remedy: what to do about faults otherwise than repairing files.
 
     Raises:
         InputError: faults, and no report. Several are printed first, on standard error; or no recording is left.
@@ -38,11 +43,9 @@ def settle(faults: Sequence[str], total: int, report: Path | None) -> None:
         write_lines(report, faults)
         print(f"left out, with faults: {len(faults)} of {total} recordings, listed in {report}")
     elif len(faults) == 1:
-        raise InputError(f"{faults[0]}; or leave it out with --skip-bad")
+        raise InputError(f"{faults[0]}; or {remedy}")
     elif faults:
         print(*faults[:SHOWN], sep="\n", file=sys.stderr)
         if len(faults) > SHOWN:
             print(f"… and {len(faults) - SHOWN} more", file=sys.stderr)
-        raise InputError(
-            f"{len(faults)} of {total} recordings have faults, see above; repair them, or leave them out with --skip-bad"
-        )
+        raise InputError(f"{len(faults)} of {total} recordings have faults, see above; repair them, or {remedy}")

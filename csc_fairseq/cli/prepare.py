@@ -263,7 +263,9 @@ def _run_folders(args: argparse.Namespace) -> int:
         splits = _hold_out(splits, args)
     for split in sorted(set(split_of.values())):
         if not splits.get(split):
-            raise InputError(f"{args.root}: no recording is left for split {split}; repair some, or lower --min-seconds")
+            raise InputError(
+                f"{args.root}: no recording is left for split {split}; repair some, or lower --min-seconds"
+            )
     write_splits(args.out, args.root, splits, sessions=args.session_level is not None)
     print(summary(splits, args.sample_rate))
     if args.min_seconds > 0:

@@ -115,7 +115,9 @@ def _faulty_names(entries: Sequence[_Entry]) -> list[tuple[int, str]]:
     for entry in entries:
         name = os.path.normpath(entry.name)
         if os.path.isabs(name) or name.split(os.sep)[0] == os.pardir:
-            found.append((entry.line, f"{entry.name} lies outside the audio folder of line 1; write a folder above both there"))
+            found.append(
+                (entry.line, f"{entry.name} lies outside the audio folder of line 1; write a folder above both there")
+            )
         earlier = first_line.setdefault(name, entry.line)
         if earlier != entry.line:
             found.append((entry.line, f"{entry.name} is already on line {earlier}; remove one of the two"))
@@ -209,7 +211,9 @@ def _label_problems(path: Path, recordings: int) -> list[Problem]:
             if not label:
                 problems.append(Problem(file, number, "is empty, expected a label"))
         for one, other in alike(labels):
-            message = f"{ascii(other)} and {ascii(one)} differ in their Unicode form alone and count as one; write one form"
+            message = (
+                f"{ascii(other)} and {ascii(one)} differ in their Unicode form alone and count as one; write one form"
+            )
             problems.append(Problem(file, labels.index(other) + 1, message))
         # A corpus without folders has a single session. That matters only if training uses sessions.
         if suffix != LABEL_SUFFIXES["session"] and len(set(labels)) == 1:
@@ -218,14 +222,20 @@ def _label_problems(path: Path, recordings: int) -> list[Problem]:
     return problems
 
 
-def compare_manifests(manifests: Sequence[Manifest]) -> list[str]:
+def compare_manifests(
+    manifests: Sequence[Manifest], sample_rate: int = 16000, resample: bool = False, jobs: int = 4
+) -> list[str]:
     """Notes on what two manifests share: recordings, and speakers except between train and valid.
 
-    Training and validation of pre-training share their speakers by design (unseen recordings of known identities). For this
+    Recordings are shared if they are one file, differ in their ending or Unicode form alone, or are the same audio. Training and validation of pre-training share their speakers by design (unseen recordings of known identities). For this
     pair, the note is about speakers of valid that are missing in train. Speakers come from .spk files; without these files,
     only recordings are compared.
     """
-    files = [{os.path.normpath(manifest.file(i)) for i in range(len(manifest))} for manifest in manifests]
+    files = [
+        {_without_ending(manifest.file(i)): os.path.normpath(manifest.file(i)) for i in range(len(manifest))}
+        for manifest in manifests
+    ]
+    copies = _copies(manifests, sample_rate, resample, jobs)
     speakers = [
         set(identity_labels(manifest, "speaker")) if label_path(manifest, "spk").is_file() else set()
         for manifest in manifests
@@ -233,8 +243,10 @@ def compare_manifests(manifests: Sequence[Manifest]) -> list[str]:
     notes = []
     for a, b in combinations(range(len(manifests)), 2):
         names = f"{manifests[a].path} and {manifests[b].path}"
-        if same := files[a] & files[b]:
+        if same := {files[a][stem] for stem in files[a].keys() & files[b].keys()}:
             notes.append(f"{names} share {_some(same, 'recording')}")
+        if copied := copies.get((a, b)):
+            notes.append(f"{names} share {_some(copied, 'recording')} under other names")
         stems = {manifests[a].path.stem: a, manifests[b].path.stem: b}
         if stems.keys() == {"train", "valid"}:
             train, valid = stems["train"], stems["valid"]
@@ -245,6 +257,28 @@ def compare_manifests(manifests: Sequence[Manifest]) -> list[str]:
         elif same := speakers[a] & speakers[b]:
             notes.append(f"{names} share {_some(same, 'speaker')}")
     return notes
+
+
+def _without_ending(file: Path) -> str:
+    return normal(os.path.splitext(os.path.normpath(file))[0])
+
+
+def _copies(
+    manifests: Sequence[Manifest], sample_rate: int, resample: bool, jobs: int
+) -> dict[tuple[int, int], set[str]]:
+    """By the numbers of two manifests, "A = B" for each of their recordings that are the same audio under two names."""
+    if len(manifests) < 2:
+        return {}
+    origin: dict[str, tuple[int, Path, int]] = {}
+    for number, manifest in enumerate(manifests):
+        for i, frames in enumerate(manifest.frames.tolist()):
+            origin.setdefault(_without_ending(manifest.file(i)), (number, manifest.file(i), frames))
+    numbers, files, lengths = zip(*origin.values(), strict=True)
+    found: dict[tuple[int, int], set[str]] = {}
+    for later, earlier in twins_by_audio(files, lengths, sample_rate, resample, jobs, "compare").items():
+        if numbers[later] != numbers[earlier]:
+            found.setdefault((numbers[earlier], numbers[later]), set()).add(f"{files[earlier]} = {files[later]}")
+    return found
 
 
 def _some(items: set[str], what: str) -> str:

@@ -124,7 +124,9 @@ def survey(
     twins = [(i, earlier, "has the name of {}, but for the ending") for i, earlier in same_name.items()]
     twins += [(alone[i], alone[earlier], "is the same audio as {}") for i, earlier in same_audio.items()]
     for i, earlier, what in twins:
-        other = what.format(ascii(names[sound[earlier]]) if not names[sound[earlier]].isascii() else names[sound[earlier]])
+        other = what.format(
+            ascii(names[sound[earlier]]) if not names[sound[earlier]].isascii() else names[sound[earlier]]
+        )
         faults[sound[i]] = f"{root / names[sound[i]]}: {other}; keep one"
         lengths[sound[i]] = 0
     return lengths, dict(sorted(faults.items()))
@@ -180,7 +182,9 @@ def require_one_form(labels: Iterable[str], what: str) -> None:
     """InputError for two labels that differ in their Unicode form alone. what: "speakers" or "sessions", for the message."""
     if pairs := alike(labels):
         one, other = pairs[0]
-        raise InputError(f"{what} {ascii(one)} and {ascii(other)} differ in their Unicode form alone; rename one, or join them")
+        raise InputError(
+            f"{what} {ascii(one)} and {ascii(other)} differ in their Unicode form alone; rename one, or join them"
+        )
 
 
 def write_manifests(root: Path, manifests: Mapping[Path, Sequence[Recording]], suffixes: Sequence[str] = ()) -> None:

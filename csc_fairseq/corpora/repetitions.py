@@ -15,7 +15,9 @@ from csc_fairseq.data.parallel import parallel_map
 from csc_fairseq.errors import InputError
 from csc_fairseq.text import normal
 
-GLANCE_SECONDS = 0.25  # of the beginning, where nothing has to be looked for; it differs in nearly all recordings of equal length
+GLANCE_SECONDS = (
+    0.25  # of the beginning, where nothing has to be looked for; it differs in nearly all recordings of equal length
+)
 BLOCK_SECONDS = 60  # decoded at a time, so that a file of many hours does not fill the memory
 
 Key = TypeVar("Key", bound=Hashable)

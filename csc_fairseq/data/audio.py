@@ -8,6 +8,7 @@ same crop always gives the same samples.
 from dataclasses import dataclass
 from math import gcd
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -20,6 +21,7 @@ from csc_fairseq.text import alike_file
 
 # In samples of the lower rate. Longer than soxr's filter: a resampled crop equals that part of the resampled file.
 RESAMPLING_MARGIN = 2048
+ROUNDING = 1e-6  # relative, of float32
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,8 @@ def require_format(path: str | Path, info: AudioInfo, sample_rate: int, resample
         rate = f" -ar {sample_rate}" if other_rate else ""
         command = ffmpeg(Path(path), f"-af 'pan=mono|c0=c0'{rate}")
         raise InputError(
-            f"{path}: has {info.channels} channels, expected one; write the first ({command}) or their mean (-ac 1 in place of -af …) "
-            "and move this file away"
+            f"{path}: has {info.channels} channels, expected one; write the first ({command}) or their mean "
+            "(-ac 1 in place of -af …) and move this file away"
         )
     if other_rate:
         raise InputError(
@@ -97,10 +99,18 @@ def load_crop(path: str | Path, start: int, frames: int, sample_rate: int, resam
     return samples
 
 
+def is_silent(samples: Any) -> bool:
+    """Whether nothing is left of samples [T], array or tensor, when their mean is taken away, beyond rounding."""
+    low, high = float(samples.min()), float(samples.max())
+    return high - low <= ROUNDING * max(abs(low), abs(high))
+
+
 def _open(path: str | Path) -> soundfile.SoundFile:
     if not Path(path).is_file():
         other = alike_file(Path(path).absolute())
-        found = f"no file of this name, but {ascii(str(other))}, another Unicode form of it; rename one" if other else ""
+        found = (
+            f"no file of this name, but {ascii(str(other))}, another Unicode form of it; rename one" if other else ""
+        )
         raise InputError(f"{path}: {found or f'no such file; expected a recording, {ACCEPTED}'}")
     if Path(path).suffix.lower() == ".raw":
         raise InputError(f"{path}: raw samples have no sample rate; expected {ACCEPTED}")

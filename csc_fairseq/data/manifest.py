@@ -97,7 +97,9 @@ def write_lines(path: str | Path, lines: Iterable[str]) -> None:
     write_lines_together({Path(path): lines})
 
 
-def write_lines_together(files: Mapping[Path, Iterable[str]], leaders: Mapping[Path, Iterable[str]] | None = None) -> None:
+def write_lines_together(
+    files: Mapping[Path, Iterable[str]], leaders: Mapping[Path, Iterable[str]] | None = None
+) -> None:
     """Write text files, all or none (`files.replacing_together`): labels, and as leaders their manifests.
 
     InputError if one cannot be written.

@@ -118,7 +118,7 @@ def test_room_response_keeps_direct_sound_and_adds_its_echo(make_manifest):
 
 def test_silent_stretch_of_noise_is_left_out(make_pool, make_manifest):
     pool = make_pool(LONG)
-    noise = NoiseBank(make_manifest("noise", {"gap.wav": np.concatenate([np.zeros(9000), np.ones(9000)])}), 16000)
+    noise = NoiseBank(make_manifest("noise", {"gap.wav": np.concatenate([np.zeros(9000), np.tile([1.0, -1.0], 4500)])}), 16000)
     plan = MixingPlan(VIEW, (SourcePlan(0, 0, (0,), VIEW),), 0, 1, (0,), NoisePlan(0, 0, 10.0, 0))
     mixture = render(plan, pool, noise)
     np.testing.assert_array_equal(mixture.samples, mixture.sources[0])

@@ -2,10 +2,10 @@
 
 Our form is tab-separated with the header ``label enrol test interferers``: 1 or 0, the enrolled model, the test recording,
 and the recordings that talk over it, with commas between (- for none). VoxCeleb's lines are ``1 enrol test``; Kaldi's
-``enrol test target``, with ``nontarget``, ``tgt`` and ``imp``, or 1 and 0 as well. Both are separated by spaces, or by tabs if names contain spaces. Recordings have
-their names in the manifest, with or without the extension. ``trials.enrolments`` beside ``trials.txt`` lists models of
-several recordings, in the form of Kaldi's spk2utt: ``model utterance utterance …``. Without this file, a model is one
-recording of the manifest.
+``enrol test target``, with ``nontarget``, ``tgt``, ``imp``, 1 or 0 as well. Both are separated by spaces, or by tabs if names
+contain spaces. Recordings have their names in the manifest, with or without the extension. ``trials.enrolments`` beside
+``trials.txt`` lists models of several recordings, in the form of Kaldi's spk2utt: ``model utterance utterance …``. Without this
+file, a model is one recording of the manifest.
 """
 
 import logging
@@ -251,7 +251,9 @@ class _Reader:
             for form, (model, test) in (("voxceleb", fields[1:]), ("kaldi", fields[:2]))
         }
         if fits["voxceleb"] == fits["kaldi"]:
-            raise InputError(f"found {line!r}, in which either end may be the label; write target or nontarget at the end")
+            raise InputError(
+                f"found {line!r}, in which either end may be the label; write target or nontarget at the end"
+            )
         return "voxceleb" if fits["voxceleb"] else "kaldi"
 
     def _add(self, line: str, number: int, form: str, first: int) -> None:

@@ -16,6 +16,7 @@ from csc_fairseq.corpora.preparation import (
     choose_held_out_recordings,
     find_recordings,
     folder_label,
+    other_audio,
     require_one_form,
     summary,
     survey,
@@ -176,6 +177,11 @@ def _sound(args: argparse.Namespace, recordings: Sequence[Recording], report: Pa
     return [replace(recording, frames=frames) for i, (recording, frames) in enumerate(measured) if i not in faults]
 
 
+def _tell_other_audio(args: argparse.Namespace) -> None:
+    if other := other_audio(args.root, args.ext.split(",")):
+        print(other.removeprefix("; "))
+
+
 def _run_audio(args: argparse.Namespace) -> int:
     if args.split is not None and args.list is None:
         raise InputError("--split names rows of a table; give the table with --list")
@@ -194,6 +200,7 @@ def _run_audio(args: argparse.Namespace) -> int:
     if args.list is not None:
         names = select_recordings(args.root, names, read_recording_list(args.list, args.split), args.list)
     recordings = _sound(args, [Recording(name, 0) for name in names], args.out.with_suffix(".skipped.txt"))
+    _tell_other_audio(args)
     kept = [recording for recording in recordings if recording.frames >= args.min_seconds * args.sample_rate]
     if not kept:
         raise InputError(f"{args.root}: no recording is left; lower --min-seconds")
@@ -257,6 +264,7 @@ def _run_folders(args: argparse.Namespace) -> int:
     require_one_form((row.speaker for row in rows), "speakers")
     require_one_form((row.session for row in rows), "sessions")
     recordings = _sound(args, rows, args.out / "skipped.txt")
+    _tell_other_audio(args)
     kept = [recording for recording in recordings if recording.frames >= args.min_seconds * args.sample_rate]
     splits = _group(kept, split_of)
     if args.valid_per_speaker is not None or args.valid_share is not None or args.valid_for is not None:

@@ -227,9 +227,10 @@ def compare_manifests(
 ) -> list[str]:
     """Notes on what two manifests share: recordings, and speakers except between train and valid.
 
-    Recordings are shared if they are one file, differ in their ending or Unicode form alone, or are the same audio. Training and validation of pre-training share their speakers by design (unseen recordings of known identities). For this
-    pair, the note is about speakers of valid that are missing in train. Speakers come from .spk files; without these files,
-    only recordings are compared.
+    Recordings are shared if they are one file, differ in their ending or Unicode form alone, or are the same audio. Training and
+    validation of pre-training share their speakers by design (unseen recordings of known identities). For this pair, the note
+    is about speakers of valid that are missing in train. Speakers come from .spk files; without these files, only recordings
+    are compared. sample_rate, resample, jobs: as of `check_manifest`.
     """
     files = [
         {_without_ending(manifest.file(i)): os.path.normpath(manifest.file(i)) for i in range(len(manifest))}

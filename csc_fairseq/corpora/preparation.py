@@ -15,6 +15,7 @@ import numpy as np
 
 from csc_fairseq.corpora.repetitions import twins_by_audio, twins_by_name
 from csc_fairseq.data.audio import probe, require_format
+from csc_fairseq.data.containers import ffmpeg
 from csc_fairseq.data.manifest import (
     LABEL_SUFFIXES,
     fits_a_manifest,
@@ -28,6 +29,24 @@ from csc_fairseq.errors import InputError
 from csc_fairseq.text import alike, escaped, is_utf8, read_lines
 
 EXTENSIONS = ("wav", "flac", "opus", "ogg")
+# Other audio, by its names: what is left out is told.
+OTHER_EXTENSIONS = (
+    "mp3",
+    "m4a",
+    "mp4",
+    "aac",
+    "wma",
+    "amr",
+    "3gp",
+    "webm",
+    "mka",
+    "aif",
+    "aiff",
+    "au",
+    "caf",
+    "w64",
+    "sph",
+)
 KEPT_FOR_TRAINING = 2  # recordings that a speaker keeps for training: two views need two recordings (our choice)
 LINE_BY_LINE = ("domain", "txt", "ltr")  # files beside a manifest that others write, one line a recording
 # Held out where speakers do not matter and nobody says how many (our choice).
@@ -49,9 +68,30 @@ def find_recordings(root: Path, extensions: Iterable[str] = EXTENSIONS) -> list[
 
     Symbolic links are followed, but each folder is visited once. Hidden files and folders (".name") are skipped.
     """
+    extensions = [extension.strip(".").lower() for extension in extensions]
+    names = _files_below(root, extensions)
+    if not names:
+        endings = ", ".join(f".{extension}" for extension in extensions)
+        raise InputError(
+            f"{root}: no recordings found; expected files ending in {endings} (option --ext){other_audio(root, extensions)}"
+        )
+    return names
+
+
+def other_audio(root: Path, extensions: Iterable[str]) -> str:
+    """ "; left out, of other formats: …" with their number and the command that converts one; "" if there are none."""
+    taken = {extension.strip(".").lower() for extension in extensions}
+    names = _files_below(root, [extension for extension in OTHER_EXTENSIONS if extension not in taken])
+    command = ffmpeg(root / names[0], "-ac 1 -ar 16000") if names else ""
+    return (
+        f"; left out, of other formats: {len(names)} files, convert them, such as {escaped(command)}" if names else ""
+    )
+
+
+def _files_below(root: Path, extensions: Sequence[str]) -> list[str]:
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; expected the folder that holds the corpus")
-    endings = tuple(f".{extension.strip('.').lower()}" for extension in extensions)
+    endings = tuple(f".{extension}" for extension in extensions)
     names, visited = [], set()
     for folder, subfolders, files in os.walk(root, followlinks=True, onerror=_refuse_folder):
         status = os.stat(folder)
@@ -63,8 +103,6 @@ def find_recordings(root: Path, extensions: Iterable[str] = EXTENSIONS) -> list[
         below = Path(folder).relative_to(root)
         found = (file for file in files if not file.startswith(".") and file.lower().endswith(endings))
         names += [(below / file).as_posix() for file in found]
-    if not names:
-        raise InputError(f"{root}: no recordings found; expected files ending in {', '.join(endings)} (option --ext)")
     return sorted(names)
 
 

@@ -351,6 +351,7 @@ def test_all_faults_are_named_in_one_run(tmp_path: Path, capsys: pytest.CaptureF
     ]
     assert main([*arguments, "--skip-bad"]) == 0
     assert read_manifest(out).names == ("26.wav",)
+    assert "other formats" not in capsys.readouterr().out
     report = (tmp_path / "noise.skipped.txt").read_text().splitlines()
     assert len(report) == 26
     assert report[24].startswith(f"{root}/24.wav: is MPEG-4 audio (m4a, mp4), expected")
@@ -360,17 +361,44 @@ def test_all_faults_are_named_in_one_run(tmp_path: Path, capsys: pytest.CaptureF
     assert "all 26 recordings have faults" in capsys.readouterr().err
 
 
+def test_other_formats_are_not_passed_over_in_silence(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    root, arguments = tmp_path / "noise", ["audio", str(tmp_path / "noise"), "--out", str(tmp_path / "noise.tsv")]
+    (root / "x").mkdir(parents=True)
+    for name in ("b.MP3", "x/a b.m4a"):
+        (root / name).touch()
+    told = f"left out, of other formats: 2 files, convert them, such as ffmpeg -i {root}/b.MP3 -ac 1 -ar 16000 {root}/b.wav"
+    message = complaint(capsys, *arguments)
+    assert (
+        message
+        == f"{root}: no recordings found; expected files ending in .wav, .flac, .opus, .ogg (option --ext); {told}"
+    )
+    write_noise(root / "c.wav")
+    assert main(["prepare", *arguments]) == 0
+    assert told in capsys.readouterr().out.splitlines()
+
+
 def test_names_of_bytes_in_a_process_of_its_own(tmp_path: Path):
     """Folder or file: one line with the escaped name, whatever the terminal can show."""
     write_noise(tmp_path / "x" / "a.wav")
     os.rename(tmp_path / "x" / "a.wav", os.fsencode(tmp_path / "x") + b"/caf\xe9.wav")
-    command = [sys.executable, "-m", "csc_fairseq.cli.main", "prepare", "folders", str(tmp_path), "--out", str(tmp_path / "out")]
+    command = [
+        sys.executable,
+        "-m",
+        "csc_fairseq.cli.main",
+        "prepare",
+        "folders",
+        str(tmp_path),
+        "--out",
+        str(tmp_path / "out"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"csc prepare: {tmp_path}/x/caf\\xe9.wav: its name is not UTF-8; rename it")
     assert done.stderr.count("\n") == 1
     os.rename(tmp_path / "x", os.fsencode(tmp_path) + b"/\xe9")
-    done = subprocess.run([*command, "--splits", os.fsencode(tmp_path) + b"/\xe9"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, "--splits", os.fsencode(tmp_path) + b"/\xe9"], capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stderr) == (2, f"csc prepare: {tmp_path}/\\xe9: the name is not UTF-8; rename it\n")
 
 
@@ -380,7 +408,10 @@ def test_tables_with_marks_and_in_another_form(tmp_path: Path, capsys: pytest.Ca
     for name in ("anna", "Jose\u0301", "ben"):
         write_noise(root / name / "a.wav")
     splits.write_bytes("anna test\r\nJosé train\r\n".encode("utf-8-sig"))
-    assert main(["prepare", "folders", str(root), "--out", str(tmp_path), "--splits", str(splits), "--ignore-missing"]) == 0
+    assert (
+        main(["prepare", "folders", str(root), "--out", str(tmp_path), "--splits", str(splits), "--ignore-missing"])
+        == 0
+    )
     assert rows(tmp_path / "test.tsv") == [("anna/a.wav", 3200, "anna")]
     assert rows(tmp_path / "train.tsv") == [("Jose\u0301/a.wav", 3200, "José")]
     (root / "José").mkdir()

@@ -225,14 +225,21 @@ def test_recordings_that_are_there_twice(good: Path):
     for name in names[1:3]:
         sound(root / name)
     (root / "ben/copy.wav").write_bytes((root / "ben/2.wav").read_bytes())
-    write_manifest(good, root, [*((name, 1600) for name in read_manifest(good).names), *((name, 1600) for name in names)])
+    write_manifest(
+        good, root, [*((name, 1600) for name in read_manifest(good).names), *((name, 1600) for name in names)]
+    )
     good.with_suffix(".spk").write_text("anna\n" * 2 + "ben\n" * 2 + "anna\nJosé\nJose\u0301\nben\n")
     problems = found(good)
-    assert [(file, line) for file, line, _ in problems] == [("train.tsv", line) for line in (6, 8, 9)] + [("train.spk", 7)]
+    assert [(file, line) for file, line, _ in problems] == [("train.tsv", line) for line in (6, 8, 9)] + [
+        ("train.spk", 7)
+    ]
     assert problems[0][2] == (
         "anna/1.flac differs from the recording on line 2 in its ending alone; remove one of the two"
     )
-    assert "differs from the recording on line 7 ('Jose\\u0301.wav', 'Jos\\xe9.wav') in its Unicode form alone" in problems[1][2]
+    assert (
+        "differs from the recording on line 7 ('Jose\\u0301.wav', 'Jos\\xe9.wav') in its Unicode form alone"
+        in problems[1][2]
+    )
     assert problems[2][2] == "ben/copy.wav is the same audio as ben/2.wav on line 5; remove one of the two"
     assert problems[3][2].startswith("'Jose\\u0301' and 'Jos\\xe9' differ in their Unicode form alone and count as one")
 
@@ -255,9 +262,7 @@ def test_names_that_leave_the_root(good: Path):
     good.with_suffix(".spk").unlink()
     problems = found(good)
     assert [line for _, line, _ in problems] == [3, 4]
-    assert problems[0][2] == (
-        "../other.wav lies outside the audio folder of line 1; write a folder above both there"
-    )
+    assert problems[0][2] == ("../other.wav lies outside the audio folder of line 1; write a folder above both there")
 
 
 def test_a_mark_and_names_of_bytes(good: Path):

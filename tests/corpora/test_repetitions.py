@@ -12,7 +12,17 @@ RATE = 16000
 
 
 def test_by_name():
-    names = ["a/1.flac", "a/1.wav", "b/1.wav", "José.wav", "Jose\u0301.flac", "a/1.opus", "a/1.2.wav", "a.1/x", "a.1/x.wav"]
+    names = [
+        "a/1.flac",
+        "a/1.wav",
+        "b/1.wav",
+        "José.wav",
+        "Jose\u0301.flac",
+        "a/1.opus",
+        "a/1.2.wav",
+        "a.1/x",
+        "a.1/x.wav",
+    ]
     assert twins_by_name(names) == {1: 0, 4: 3, 5: 0, 8: 7}
 
 

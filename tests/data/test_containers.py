@@ -36,7 +36,8 @@ def test_other_formats_are_not_damaged(tmp_path: Path, name: str, content: bytes
     path.write_bytes(content)
     quoted = f"'{path}'" if " " in name else str(path)
     target = quoted.replace(".wav", ".converted.wav") if name == "a.wav" else quoted.replace(path.suffix, ".wav")
-    expected = f"{path}: is {found}, expected WAV, FLAC or Ogg (Opus, Vorbis); convert it (ffmpeg -i {quoted} -ac 1 -ar 16000 {target})"
+    command = f"ffmpeg -i {quoted} -ac 1 -ar 16000 {target}"
+    expected = f"{path}: is {found}, expected WAV, FLAC or Ogg (Opus, Vorbis); convert it ({command})"
     assert fails(probe, path).startswith(expected)
     assert fails(load_crop, path, 0, -1, RATE).startswith(expected)
 
@@ -52,7 +53,10 @@ def test_lengths_that_are_not_stored(tmp_path: Path, name: str):
 
 @pytest.mark.parametrize(
     ("container", "coding", "found"),
-    [("WAV", "GSM610", "is GSM610 in WAV, which cannot be read in parts; convert it"), ("AU", "G721_32", "is AU, expected")],
+    [
+        ("WAV", "GSM610", "is GSM610 in WAV, which cannot be read in parts; convert it"),
+        ("AU", "G721_32", "is AU, expected"),
+    ],
 )
 def test_what_cannot_be_read_in_parts_is_told_when_prepared(tmp_path: Path, container: str, coding: str, found: str):
     path = write(tmp_path / "a.wav", container, coding)

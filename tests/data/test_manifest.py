@@ -189,6 +189,8 @@ def test_domains_are_top_folders_or_labels(tmp_path: Path):
     assert domain_labels(manifest) == ["libri", "ocean", ""]
     (tmp_path / "train.domain").write_text("phone\nphone\nstudio\n")
     assert domain_labels(manifest) == ["phone", "phone", "studio"]
+    (tmp_path / "train.domain").write_bytes("phone\r\nphone\r\nstudio\r\n".encode("utf-8-sig"))
+    assert domain_labels(manifest) == ["phone", "phone", "studio"]
     (tmp_path / "train.domain").write_text("phone\n")
     with pytest.raises(InputError, match="train.domain: has 1 lines"):
         domain_labels(manifest)

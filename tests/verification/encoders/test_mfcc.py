@@ -68,6 +68,11 @@ def test_level_sign_and_offset_are_not_heard(waveforms, change):
     np.testing.assert_allclose(embedding(change(waveforms[0])), embedding(waveforms[0]), atol=1e-3)
 
 
+def test_a_late_start_is_hardly_heard(waveforms):
+    whole, late = mfcc_encoder("mfcc").enrol([waveforms[0], waveforms[0][37:]])
+    assert whole @ late > 0.99
+
+
 def test_a_channel_moves_the_mean_alone(waveforms):
     """A filter multiplies the spectrum, hence adds to the cepstrum; that is what this baseline is there to show."""
     channel = np.array([1.0, -0.6])

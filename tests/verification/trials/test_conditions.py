@@ -115,6 +115,11 @@ def test_a_file_without_a_list(tmp_path, text):
         read_conditions(tmp_path / "c.yaml")
 
 
+def test_a_mark_and_line_ends_of_windows(tmp_path):
+    (tmp_path / "c.yaml").write_bytes(EXAMPLE.read_text(encoding="utf-8").replace("\n", "\r\n").encode("utf-8-sig"))
+    assert read_conditions(tmp_path / "c.yaml") == STANDARD
+
+
 def test_unreadable_files(tmp_path):
     with pytest.raises(InputError, match="none.yaml: cannot be read .No such file"):
         read_conditions(tmp_path / "none.yaml")

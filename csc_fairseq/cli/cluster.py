@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
         embeddings = balanced(_cepstra(files, arguments.resample))
     else:
         embeddings, faults = embed_files(load_model(arguments), files, resample=arguments.resample)
-        settle(list(faults.values()), len(files), None, "prepare the manifests again, with --skip-bad")
+        settle(list(faults.values()), len(files), None, "`csc prepare --skip-bad` leaves such out")
     found = cluster(embeddings, count, arguments.seed)
     for count, stability in found.tried:
         print(f"{count:>8} clusters: two halves agree by {stability:.3f} nats")

@@ -19,16 +19,14 @@ def add_skip_argument(parser: argparse.ArgumentParser, report: str) -> None:
     )
 
 
-def settle(
-    faults: Sequence[str], total: int, report: Path | None, remedy: str = "leave them out with --skip-bad"
-) -> None:
+def settle(faults: Sequence[str], total: int, report: Path | None, remedy: str = "--skip-bad leaves such out") -> None:
     """Refuses faulty recordings, or leaves them out.
 
     Args:
         faults: one message for each faulty recording, which names it.
         total: recordings in all.
         report: file that lists those left out, for --skip-bad; one of an earlier run is replaced or removed. None: refuse.
-        remedy: what to do about faults otherwise than repairing files.
+        remedy: what else to do about them.
 
     Raises:
         InputError: faults, and no report. Several are printed first, on standard error; or no recording is left.
@@ -43,9 +41,9 @@ def settle(
         write_lines(report, faults)
         print(f"left out, with faults: {len(faults)} of {total} recordings, listed in {report}")
     elif len(faults) == 1:
-        raise InputError(f"{faults[0]}; or {remedy}")
+        raise InputError(f"{faults[0]} (1 of {total} recordings; {remedy})")
     elif faults:
         print(*faults[:SHOWN], sep="\n", file=sys.stderr)
         if len(faults) > SHOWN:
             print(f"… and {len(faults) - SHOWN} more", file=sys.stderr)
-        raise InputError(f"{len(faults)} of {total} recordings have faults, see above; repair them, or {remedy}")
+        raise InputError(f"{len(faults)} of {total} recordings have faults, see above; repair them; {remedy}")

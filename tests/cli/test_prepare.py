@@ -158,9 +158,7 @@ def test_one_line_for_a_file_of_another_kind(root: Path, out: Path, capsys: pyte
         f"{root}/y/1/s1/b.wav: has 8000 Hz, expected 16000 Hz; convert it (ffmpeg -i {root}/y/1/s1/b.wav -ar "
     )
     assert faults[1].startswith(f"{root}/y/1/s1/c.wav: has 44100 Hz")
-    assert faults[2].startswith(
-        "csc prepare: 2 of 9 recordings have faults, see above; repair them, or leave them out with --skip"
-    )
+    assert faults[2].startswith("csc prepare: 2 of 9 recordings have faults, see above; repair them; --skip-bad leaves")
     assert main(["prepare", *arguments, "--allow-rates"]) == 0
     lengths = {name: frames for name, frames, _ in rows(out / "train.tsv")}
     assert lengths["y/1/s1/b.wav"] == 3200  # 0.2 s, at the target rate
@@ -321,7 +319,7 @@ def test_one_recording_twice(root: Path, out: Path, capsys: pytest.CaptureFixtur
         f"{root}/x/1/s1/a.wav: has the name of x/1/s1/a.flac, but for the ending; keep one",
         f"{root}/x/1/s2/d.wav: has the name of x/1/s2/d.flac, but for the ending; keep one",
         f"{root}/y/1/s1/zz.wav: is the same audio as x/1/s1/a.flac; keep one",
-        "csc prepare: 3 of 10 recordings have faults, see above; repair them, or leave them out with --skip-bad",
+        "csc prepare: 3 of 10 recordings have faults, see above; repair them; --skip-bad leaves such out",
     ]
     assert not out.exists()
     assert main(["prepare", *arguments, "--skip-bad"]) == 0
@@ -347,7 +345,7 @@ def test_all_faults_are_named_in_one_run(tmp_path: Path, capsys: pytest.CaptureF
     lines = capsys.readouterr().err.splitlines()
     assert lines[20:] == [
         "… and 6 more",
-        "csc prepare: 26 of 27 recordings have faults, see above; repair them, or leave them out with --skip-bad",
+        "csc prepare: 26 of 27 recordings have faults, see above; repair them; --skip-bad leaves such out",
     ]
     assert main([*arguments, "--skip-bad"]) == 0
     assert read_manifest(out).names == ("26.wav",)

@@ -78,6 +78,8 @@ def alike(names: Iterable[str]) -> list[tuple[str, str]]:
 
 def alike_file(path: Path) -> Path | None:
     """For a path without a file: one that is there and differs in the Unicode form of its names alone; None: none."""
+    if str(path).isascii():  # which has one form alone
+        return None
     found = Path(path.anchor)
     for part in path.parts[1 if path.anchor else 0 :]:
         if (found / part).exists():

@@ -152,7 +152,9 @@ def _info(path: str | Path, file: soundfile.SoundFile) -> AudioInfo:
 
 def _require_end(path: str | Path, file: soundfile.SoundFile) -> None:
     if fault := missing_end(Path(path), file):
-        raise InputError(f"{path}: was cut off or damaged: {fault}; restore it")
+        raise InputError(
+            f"{path}: was cut off or damaged: {fault}; restore it, or write what is left to another file ({ffmpeg(Path(path))})"
+        )
 
 
 def _read(path: str | Path, file: soundfile.SoundFile, start: int, stop: int) -> np.ndarray:

@@ -433,3 +433,27 @@ def test_texts_of_an_earlier_manifest(tmp_path: Path, capsys: pytest.CaptureFixt
     before = out.read_bytes()
     assert complaint(capsys, *arguments).startswith(f"{tmp_path}/train.txt: belongs to an earlier train.tsv")
     assert out.read_bytes() == before
+
+
+@pytest.mark.parametrize("renamed", range(5))
+def test_killed_between_two_files(root: Path, out: Path, monkeypatch: pytest.MonkeyPatch, renamed: int):
+    """The folder levels of another preparation: what is there afterwards fits together."""
+    options = ["--speaker-level", "2", "--session-level", "3"]
+    assert prepare(root, out, *options) == 0
+    (root / "x/1/s1/a.wav").unlink()  # all lines move up
+    replace, done = os.replace, []
+
+    def killed(source: Path, target: Path) -> None:
+        if len(done) == renamed:
+            raise KeyboardInterrupt
+        done.append(target)
+        replace(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", killed)
+        assert prepare(root, out, *options, "--valid-share", "0.4") == 130
+    for manifest in out.glob("*.tsv"):
+        assert check_manifest(manifest) == []
+    assert not list(out.glob(".*"))
+    assert prepare(root, out, *options, "--valid-share", "0.4") == 0
+    assert [len(rows(out / f"{split}.tsv")) for split in ("train", "valid")] == [5, 1]

@@ -318,9 +318,11 @@ def write_recording(path: Path, samples: np.ndarray, sample_rate: int = SAMPLE_R
 
 
 def write_noise(path: Path, seconds: float = 0.2, sample_rate: int = SAMPLE_RATE, channels: int = 1) -> Path:
-    """The same of white noise, for tests that do not listen."""
+    """The same of white noise, another one for each name, for tests that do not listen."""
     frames = round(seconds * sample_rate)
-    samples = np.random.default_rng(5).standard_normal((frames, channels) if channels > 1 else frames)
+    samples = np.random.default_rng(list(str(path).encode())).standard_normal(
+        (frames, channels) if channels > 1 else frames
+    )
     return write_recording(path, 0.1 * samples, sample_rate)
 
 

@@ -75,7 +75,8 @@ class XVectorBackbone(Backbone):
 class LogMel(nn.Module):
     """Log-mel filterbank energies of the whole frames within a waveform, each band of zero mean over the utterance.
 
-    Bands and floor are those of the MFCCs (mel.py), so the level is not heard. No gradient goes through.
+    Bands and floor are those of the MFCCs (mel.py). Neither the level nor an offset of the waveform is heard. No gradient goes
+    through.
     """
 
     def __init__(self, sample_rate: int) -> None:
@@ -95,6 +96,8 @@ class LogMel(nn.Module):
         with torch.autocast(source.device.type, enabled=False):  # half precision holds neither the powers nor the floor
             lengths = (~padding_mask).sum(1)
             source = source.float().masked_fill(padding_mask, 0.0)
+            offset = source.sum(1, keepdim=True) / lengths.clamp_min(1).unsqueeze(1)
+            source = (source - offset).masked_fill(padding_mask, 0.0)
             frames = (source / rms(source, lengths).unsqueeze(1)).unfold(1, self.window, self.hop)
             power = torch.fft.rfft(frames * self.taper.float(), self.fft).abs().square()
             bands = (power @ self.filters.float()).clamp_min(FLOOR).log()

@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
         if not problems:
             good.append(read_manifest(path))
             print(f"OK {path}: {_contents(good[-1], args.sample_rate)}")
-    for note in compare_manifests(good):
+    for note in compare_manifests(good, args.sample_rate, args.allow_rates, args.jobs):
         print(f"note: {note}")
     return 0 if len(good) == len(args.manifests) else 1
 

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from csc_fairseq.cli.faults import settle
 from csc_fairseq.cli.model_options import add_model_arguments, add_resample_argument, load_model
 from csc_fairseq.errors import InputError
 
@@ -84,7 +85,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.model == CEPSTRA:
         embeddings = balanced(_cepstra(files, arguments.resample))
     else:
-        embeddings = embed_files(load_model(arguments), files, resample=arguments.resample)
+        embeddings, faults = embed_files(load_model(arguments), files, resample=arguments.resample)
+        settle(list(faults.values()), len(files), None, "`csc prepare --skip-bad` leaves such out")
     found = cluster(embeddings, count, arguments.seed)
     for count, stability in found.tried:
         print(f"{count:>8} clusters: two halves agree by {stability:.3f} nats")

@@ -3,8 +3,10 @@
 import argparse
 from pathlib import Path
 
+from csc_fairseq.cli.faults import add_skip_argument, settle
 from csc_fairseq.cli.model_options import add_model_arguments, add_resample_argument, load_model
 from csc_fairseq.errors import InputError
+from csc_fairseq.files import replacing
 
 SUMMARY = "write the embeddings of recordings to one file"
 EXAMPLE = """\
@@ -22,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--sources", action="store_true", help="one embedding per talker heard: (N, C, E)")
     add_resample_argument(parser)
+    add_skip_argument(parser, "NAME.skipped.txt beside the file")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -35,9 +38,11 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"{out}: expected a name that ends in .npz")
     names, files = _recordings(arguments.inputs)
     model = load_model(arguments)
-    embeddings = embed_files(model, files, arguments.sources, arguments.resample)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(out, names=np.array(names), embeddings=embeddings, identity_level=np.array(model.identity_level))
+    embeddings, faults = embed_files(model, files, arguments.sources, arguments.resample, arguments.skip_bad)
+    settle(list(faults.values()), len(files), out.with_suffix(".skipped.txt") if arguments.skip_bad else None)
+    names = [name for i, name in enumerate(names) if i not in faults]
+    with replacing(out) as temporary, open(temporary, "wb") as file:
+        np.savez(file, names=np.array(names), embeddings=embeddings, identity_level=np.array(model.identity_level))
     print(f"{out}: {len(names)} recordings, embeddings {embeddings.shape}")
     return 0
 

@@ -6,6 +6,7 @@ status. Only the verb that is called is imported, and verbs import torch inside 
 
 import argparse
 import importlib
+import io
 import logging
 import sys
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from types import ModuleType
 
 from csc_fairseq.errors import InputError
 from csc_fairseq.package import __version__
+from csc_fairseq.text import escaped, is_utf8
 
 VERBS = {
     "doctor": "csc_fairseq.cli.doctor",
@@ -45,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     # First, because the import of fairseq shows the debugging lines of all packages unless logging is set up.
     logging.basicConfig(level=logging.WARNING)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names are printed on terminals of any encoding
+        sys.stdout.reconfigure(errors="backslashreplace")
     argv = list(sys.argv[1:] if argv is None else argv)
     verb = argv[0] if argv and argv[0] in VERBS else None
     if verb is None:
@@ -56,11 +60,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _verb_parser(verb, module).parse_args([argument for argument in argv[1:] if argument != "--debug"])
     arguments.debug = debug
     try:
+        for argument in argv:
+            if not is_utf8(argument):
+                raise InputError(f"{escaped(argument)}: the name is not UTF-8; rename it")
         return module.run(arguments)
     except (InputError, OSError) as error:
         if debug:
             raise
-        print(f"csc {verb}: {error}", file=sys.stderr)
+        print(f"csc {verb}: {escaped(error)}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         print(f"csc {verb}: interrupted", file=sys.stderr)

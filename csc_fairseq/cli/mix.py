@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from csc_fairseq.errors import InputError
+from csc_fairseq.files import replacing
 from csc_fairseq.package import CONFIGURATIONS, require_training
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
                 if mixture.present[slot]:
                     signals[f"{name}_source{slot + 1}"] = mixture.sources[slot]
             for file, samples in signals.items():
-                soundfile.write(folder / f"{file}.wav", samples, dataset.options.sample_rate, subtype="FLOAT")
+                with replacing(folder / f"{file}.wav") as temporary:
+                    soundfile.write(temporary, samples, dataset.options.sample_rate, subtype="FLOAT", format="WAV")
             mixes.append(
                 {"file": f"{name}.wav", "talkers": _talkers(dataset, mixture.recordings), "plan": asdict(plan)}
             )
@@ -74,7 +76,8 @@ def run(arguments: argparse.Namespace) -> int:
         "when": when,
     }
     text = json.dumps({**run_facts, "options": asdict(dataset.options), "mixes": mixes}, indent=2)
-    (folder / "mixes.json").write_text(text + "\n", encoding="utf-8")
+    with replacing(folder / "mixes.json") as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
     print(f"{folder}: {len(mixes)} mixtures of {len(items)} target recordings, plans in mixes.json")
     return 0
 

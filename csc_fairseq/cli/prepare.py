@@ -2,8 +2,10 @@
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from csc_fairseq.cli.faults import add_skip_argument, settle
 from csc_fairseq.corpora.preparation import (
     EXTENSIONS,
     FEWEST_UTTERANCES,
@@ -14,9 +16,11 @@ from csc_fairseq.corpora.preparation import (
     choose_held_out_recordings,
     find_recordings,
     folder_label,
-    measure,
-    refuse_stale_files,
+    other_audio,
+    require_one_form,
     summary,
+    survey,
+    write_manifests,
     write_splits,
 )
 from csc_fairseq.corpora.split_table import assign_splits, read_recording_list, read_split_table, select_recordings
@@ -30,7 +34,7 @@ from csc_fairseq.corpora.transcripts import (
     read_letters,
     to_letters,
 )
-from csc_fairseq.data.manifest import label_path, read_manifest, write_labels, write_lines, write_manifest
+from csc_fairseq.data.manifest import label_path, read_manifest, write_labels, write_lines
 from csc_fairseq.errors import InputError
 
 SUMMARY = "write manifests for a corpus of speech, or for noise and room impulse responses; transcripts"
@@ -46,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "folders", help="speech stored as speaker/…/file, with labels and splits", epilog=f"example: {EXAMPLE}"
     )
     _add_common(folders)
+    add_skip_argument(folders, "DIR/skipped.txt")
     folders.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the manifests")
     folders.add_argument(
         "--speaker-level",
@@ -90,6 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "audio", help="recordings without labels: speech, noise, impulse responses", epilog=f"example: {EXAMPLE_AUDIO}"
     )
     _add_common(audio)
+    add_skip_argument(audio, "FILE.skipped.txt")
     audio.add_argument("--out", type=Path, required=True, metavar="FILE.tsv", help="the manifest to write")
     audio.add_argument(
         "--list",
@@ -162,8 +168,18 @@ def run(args: argparse.Namespace) -> int:
     return {"folders": _run_folders, "audio": _run_audio}[args.kind](args)
 
 
-def _measured(args: argparse.Namespace, names: Sequence[str]) -> list[int]:
-    return measure(args.root, names, args.sample_rate, args.allow_rates, args.jobs, progress="read headers")
+def _sound(args: argparse.Namespace, recordings: Sequence[Recording], report: Path) -> list[Recording]:
+    """The recordings with their lengths, without those that --skip-bad leaves out. InputError for faults without it."""
+    names = [recording.name for recording in recordings]
+    lengths, faults = survey(args.root, names, args.sample_rate, args.allow_rates, args.jobs, progress="read files")
+    settle(list(faults.values()), len(names), report if args.skip_bad else None)
+    measured = zip(recordings, lengths, strict=True)
+    return [replace(recording, frames=frames) for i, (recording, frames) in enumerate(measured) if i not in faults]
+
+
+def _tell_other_audio(args: argparse.Namespace) -> None:
+    if other := other_audio(args.root, args.ext.split(",")):
+        print(other.removeprefix("; "))
 
 
 def _run_audio(args: argparse.Namespace) -> int:
@@ -183,29 +199,24 @@ def _run_audio(args: argparse.Namespace) -> int:
     found = len(names)
     if args.list is not None:
         names = select_recordings(args.root, names, read_recording_list(args.list, args.split), args.list)
-    lengths = _measured(args, names)
-    entries = [
-        (name, frames)
-        for name, frames in zip(names, lengths, strict=True)
-        if frames >= args.min_seconds * args.sample_rate
-    ]
-    if not entries:
+    recordings = _sound(args, [Recording(name, 0) for name in names], args.out.with_suffix(".skipped.txt"))
+    _tell_other_audio(args)
+    kept = [recording for recording in recordings if recording.frames >= args.min_seconds * args.sample_rate]
+    if not kept:
         raise InputError(f"{args.root}: no recording is left; lower --min-seconds")
-    parts = {args.out: entries}
+    parts = {args.out: kept}
     if args.valid_for == "utterance":
-        held_out = choose_held_out_recordings([name for name, _ in entries], args.valid_share, args.seed)
+        held_out = choose_held_out_recordings([recording.name for recording in kept], args.valid_share, args.seed)
         parts = {
-            path: [entry for entry, held in zip(entries, held_out, strict=True) if held == is_valid]
+            path: [recording for recording, held in zip(kept, held_out, strict=True) if held == is_valid]
             for path, is_valid in ((args.out, False), (valid, True))
         }
-    for path in parts:
-        refuse_stale_files(path, written=())
+    write_manifests(args.root, parts)
     for path, part in parts.items():
-        write_manifest(path, args.root, part)
-        minutes = sum(frames for _, frames in part) / args.sample_rate / 60
+        minutes = sum(recording.frames for recording in part) / args.sample_rate / 60
         print(f"{path}: {len(part)} recordings, {minutes:.1f} min")
-    if len(entries) < len(names):
-        print(f"left out, shorter than {args.min_seconds:g} s: {len(names) - len(entries)} recordings")
+    if len(kept) < len(recordings):
+        print(f"left out, shorter than {args.min_seconds:g} s: {len(recordings) - len(kept)} recordings")
     if args.list is not None:
         print(f"left out, not in {args.list}: {found - len(names)} recordings")
     return 0
@@ -245,19 +256,24 @@ def _run_folders(args: argparse.Namespace) -> int:
     else:
         table = read_split_table(args.splits)
         split_of = assign_splits(args.root, speakers, table, args.splits, args.ignore_missing)
-    rows = [row for row in zip(names, speakers, sessions, strict=True) if row[1] in split_of]
-    lengths = _measured(args, [name for name, _, _ in rows])
-    recordings = [
-        Recording(name, frames, speaker, session)
-        for (name, speaker, session), frames in zip(rows, lengths, strict=True)
+    rows = [
+        Recording(name, 0, speaker, session)
+        for name, speaker, session in zip(names, speakers, sessions, strict=True)
+        if speaker in split_of
     ]
+    require_one_form((row.speaker for row in rows), "speakers")
+    require_one_form((row.session for row in rows), "sessions")
+    recordings = _sound(args, rows, args.out / "skipped.txt")
+    _tell_other_audio(args)
     kept = [recording for recording in recordings if recording.frames >= args.min_seconds * args.sample_rate]
     splits = _group(kept, split_of)
     if args.valid_per_speaker is not None or args.valid_share is not None or args.valid_for is not None:
         splits = _hold_out(splits, args)
     for split in sorted(set(split_of.values())):
         if not splits.get(split):
-            raise InputError(f"{args.root}: no recording is left for split {split}; lower --min-seconds")
+            raise InputError(
+                f"{args.root}: no recording is left for split {split}; repair some, or lower --min-seconds"
+            )
     write_splits(args.out, args.root, splits, sessions=args.session_level is not None)
     print(summary(splits, args.sample_rate))
     if args.min_seconds > 0:

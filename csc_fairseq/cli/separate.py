@@ -5,6 +5,7 @@ from pathlib import Path
 
 from csc_fairseq.cli.model_options import add_model_arguments, add_resample_argument, load_model
 from csc_fairseq.errors import InputError
+from csc_fairseq.files import replacing_together
 
 SUMMARY = "split recordings into one file per talker"
 EXAMPLE = """\
@@ -14,7 +15,7 @@ csc separate mix.wav --model checkpoint_best.pt --out separated
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of this verb."""
-    parser.add_argument("files", nargs="+", metavar="FILE", help="mono WAV, FLAC or Ogg-Opus recordings")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="mono WAV, FLAC or Ogg recordings")
     add_model_arguments(parser)
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for NAME_1.wav, NAME_2.wav, ...")
     add_resample_argument(parser)
@@ -38,9 +39,11 @@ def run(arguments: argparse.Namespace) -> int:
     for target in (target for group in targets for target in group):
         if target.resolve() in inputs:
             raise InputError(f"{target}: is one of the recordings and would be overwritten; choose another --out")
-    folder.mkdir(parents=True, exist_ok=True)
     for file, group in zip(tqdm(files, desc="separate", unit="file", leave=False, disable=None), targets, strict=True):
-        for target, stream in zip(group, model.separate(file, resample=arguments.resample), strict=True):
-            soundfile.write(target, stream, model.sample_rate, subtype="FLOAT")
+        streams = model.separate(file, resample=arguments.resample)
+        with replacing_together(group) as temporaries:
+            for target, stream in zip(group, streams, strict=True):
+                soundfile.write(temporaries[target], stream, model.sample_rate, subtype="FLOAT", format="WAV")
+        for target in group:
             tqdm.write(str(target))
     return 0

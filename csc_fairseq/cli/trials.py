@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from csc_fairseq.errors import InputError
+from csc_fairseq.text import normal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -122,10 +123,11 @@ def _options(arguments: argparse.Namespace) -> "TrialOptions":
     asked = {"same": list(arguments.same), "cross": list(arguments.cross)}
     if arguments.gender and "gender" not in asked[arguments.gender]:
         asked[arguments.gender].append("gender")
-    for text in arguments.only:
+    given = [normal(text) for text in arguments.only]
+    for text in given:
         if not all(text.partition("=")):
             raise InputError(f"--only {text}: expected COLUMN=VALUE, such as age_group=child")
-    only = tuple((column, value) for column, _, value in (text.partition("=") for text in arguments.only))
+    only = tuple((column, value) for column, _, value in (text.partition("=") for text in given))
     return TrialOptions(
         sample=arguments.sample,
         enrol_utterances=arguments.enrol_utterances,

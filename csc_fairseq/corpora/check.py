@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from csc_fairseq.corpora.repetitions import twins_by_audio, twins_by_name
 from csc_fairseq.data.audio import load_crop, probe, require_format
 from csc_fairseq.data.augment import SILENCE_POWER
 from csc_fairseq.data.manifest import (
@@ -18,10 +19,10 @@ from csc_fairseq.data.manifest import (
     label_path,
     parse_entry,
     parse_root,
-    read_lines,
 )
 from csc_fairseq.data.parallel import parallel_map
 from csc_fairseq.errors import InputError
+from csc_fairseq.text import alike, normal, read_lines
 
 SILENCE_SECONDS = 2  # the length of a view in the smaller configurations
 SILENCE_PEAK = SILENCE_POWER**0.5
@@ -58,9 +59,11 @@ def check_manifest(
 ) -> list[Problem]:
     """All problems of a manifest in the order of its lines, then those of its label files. [] if there are none.
 
-    In the manifest: lines of another form, repeated recordings, missing or unreadable files, sample rates other than
-    `sample_rate` (Hz; accepted with `resample`), several channels, lengths that differ from the file's header. In the label
-    files that exist (.spk, .session, .cluster): another length or empty lines; in .spk and .cluster also a single identity.
+    In the manifest: lines of another form, names that leave the root, repeated recordings (by name, by name but for the ending or
+    the Unicode form, by audio), missing or unreadable files, files that were cut off, sample rates other than `sample_rate` (Hz;
+    accepted with `resample`), several channels, lengths that differ from the file's header. In the label files that exist
+    (.spk, .session, .cluster): another length, empty lines, labels that differ in their Unicode form alone; in .spk and .cluster
+    also a single identity.
 
     deep: also decode all audio and look for corrupt or NaN audio and for digital silence of more than two seconds. jobs:
     threads. progress: title of the progress bar, None for no bar.
@@ -69,7 +72,7 @@ def check_manifest(
     try:
         lines = read_lines(path)
     except InputError as error:
-        return [Problem(path, 0, _without_name(error, path))]
+        return [_unreadable(path, error)]
     if len(lines) < 2:
         return [Problem(path, 1, "holds no recordings; expected a root line and one line path<TAB>frames for each")]
     problems = []
@@ -79,7 +82,7 @@ def check_manifest(
             entries.append(_Entry(number, *parse_entry(line)))
         except InputError as error:
             problems.append(Problem(path, number, str(error)))
-    problems += [Problem(path, line, message) for line, message in _repetitions(entries)]
+    problems += [Problem(path, line, message) for line, message in _faulty_names(entries)]
     try:
         root = parse_root(lines[0])
     except InputError as error:
@@ -87,26 +90,61 @@ def check_manifest(
         problems.append(Problem(path, 1, str(error)))
     else:
         examine = partial(_examine, root=root, sample_rate=sample_rate, resample=resample, deep=deep)
-        found = parallel_map(examine, entries, jobs, progress)
+        found = list(parallel_map(examine, entries, jobs, progress))
         problems += [
             Problem(path, entry.line, message) for entry, message in zip(entries, found, strict=True) if message
         ]
+        sound = [entry for entry, message in zip(entries, found, strict=True) if not message]
+        problems += _same_audio(path, root, sound, sample_rate, resample, jobs, progress)
     problems.sort(key=lambda problem: problem.line)
     return problems + _label_problems(path, len(lines) - 1)
 
 
-def _without_name(error: InputError, path: Path) -> str:
-    return str(error).removeprefix(f"{path}: ")
+def _unreadable(path: Path, error: InputError) -> Problem:
+    """The complaint of a reader, which begins with the file and perhaps a line."""
+    line, _, message = str(error).removeprefix(f"{path}:").partition(": ")
+    if line.isdecimal():
+        return Problem(path, int(line), message)
+    return Problem(path, 0, str(error).removeprefix(f"{path}: "))
 
 
-def _repetitions(entries: Sequence[_Entry]) -> list[tuple[int, str]]:
+def _faulty_names(entries: Sequence[_Entry]) -> list[tuple[int, str]]:
+    """Lines and messages: names that leave the root, that are there twice, or twice but for the ending or Unicode form."""
+    found = []
     first_line: dict[str, int] = {}
-    repeated = []
     for entry in entries:
-        earlier = first_line.setdefault(os.path.normpath(entry.name), entry.line)
+        name = os.path.normpath(entry.name)
+        if os.path.isabs(name) or name.split(os.sep)[0] == os.pardir:
+            found.append(
+                (entry.line, f"{entry.name} lies outside the audio folder of line 1; write a folder above both there")
+            )
+        earlier = first_line.setdefault(name, entry.line)
         if earlier != entry.line:
-            repeated.append((entry.line, f"{entry.name} is already on line {earlier}; remove one of the two"))
-    return repeated
+            found.append((entry.line, f"{entry.name} is already on line {earlier}; remove one of the two"))
+    distinct = [entry for entry in entries if first_line[os.path.normpath(entry.name)] == entry.line]
+    names = [os.path.normpath(entry.name) for entry in distinct]
+    for i, earlier in twins_by_name(names).items():
+        same = normal(names[i]) == normal(names[earlier])
+        what = f"({ascii(names[i])}, {ascii(names[earlier])}) in its Unicode form" if same else "in its ending"
+        place = f"the recording on line {distinct[earlier].line}"
+        found.append((distinct[i].line, f"{distinct[i].name} differs from {place} {what} alone; remove one of the two"))
+    return found
+
+
+def _same_audio(
+    path: Path, root: Path, entries: Sequence[_Entry], sample_rate: int, resample: bool, jobs: int, progress: str | None
+) -> list[Problem]:
+    """Recordings whose audio is on an earlier line under another name."""
+    names = [os.path.normpath(entry.name) for entry in entries]
+    told = twins_by_name(names)
+    entries = [entry for i, entry in enumerate(entries) if i not in told]
+    files = [root / entry.name for entry in entries]
+    twins = twins_by_audio(files, [entry.frames for entry in entries], sample_rate, resample, jobs, progress)
+    return [
+        Problem(path, entries[i].line, f"{entries[i].name} is the same audio as {entries[earlier].name} on line "
+        f"{entries[earlier].line}; remove one of the two")
+        for i, earlier in twins.items()
+    ]  # fmt: skip
 
 
 def _examine(entry: _Entry, root: Path, sample_rate: int, resample: bool, deep: bool) -> str:
@@ -139,10 +177,14 @@ def _longest_silence(file: Path, frames: int, sample_rate: int, resample: bool) 
     """
     block = DEEP_BLOCK_SECONDS * sample_rate
     quiet_since, start, length = 0, 0, 0
+    before = None  # the last sample of the previous block
     for first in range(0, frames, block):
         samples = load_crop(file, first, min(block, frames - first), sample_rate, resample)
         # Silent parts lie between neighbouring sounds. The last sound of the previous block is one of these.
-        sounds = np.concatenate([[quiet_since - 1], first + np.flatnonzero(np.abs(samples) > SILENCE_PEAK)])
+        # A recorder's zero may be another number: whatever stays the same is silent, too.
+        moves = np.diff(samples, prepend=samples[0] if before is None else before) != 0
+        before = samples[-1]
+        sounds = np.concatenate([[quiet_since - 1], first + np.flatnonzero(moves & (np.abs(samples) > SILENCE_PEAK))])
         ends = np.append(sounds[1:], first + len(samples))
         gaps = ends - sounds - 1
         if gaps.max() > length:
@@ -160,7 +202,7 @@ def _label_problems(path: Path, recordings: int) -> list[Problem]:
         try:
             labels = [line.strip() for line in read_lines(file)]
         except InputError as error:
-            problems.append(Problem(file, 0, _without_name(error, file)))
+            problems.append(_unreadable(file, error))
             continue
         if len(labels) != recordings:
             message = f"has {len(labels)} lines, but {path} has {recordings} recordings; expected one label for each"
@@ -168,6 +210,11 @@ def _label_problems(path: Path, recordings: int) -> list[Problem]:
         for number, label in enumerate(labels, start=1):
             if not label:
                 problems.append(Problem(file, number, "is empty, expected a label"))
+        for one, other in alike(labels):
+            message = (
+                f"{ascii(other)} and {ascii(one)} differ in their Unicode form alone and count as one; write one form"
+            )
+            problems.append(Problem(file, labels.index(other) + 1, message))
         # A corpus without folders has a single session. That matters only if training uses sessions.
         if suffix != LABEL_SUFFIXES["session"] and len(set(labels)) == 1:
             message = f"has the single identity {labels[0]!r}; expected at least two, to mix and to distinguish"
@@ -175,14 +222,21 @@ def _label_problems(path: Path, recordings: int) -> list[Problem]:
     return problems
 
 
-def compare_manifests(manifests: Sequence[Manifest]) -> list[str]:
+def compare_manifests(
+    manifests: Sequence[Manifest], sample_rate: int = 16000, resample: bool = False, jobs: int = 4
+) -> list[str]:
     """Notes on what two manifests share: recordings, and speakers except between train and valid.
 
-    Training and validation of pre-training share their speakers by design (unseen recordings of known identities). For this
-    pair, the note is about speakers of valid that are missing in train. Speakers come from .spk files; without these files,
-    only recordings are compared.
+    Recordings are shared if they are one file, differ in their ending or Unicode form alone, or are the same audio. Training and
+    validation of pre-training share their speakers by design (unseen recordings of known identities). For this pair, the note
+    is about speakers of valid that are missing in train. Speakers come from .spk files; without these files, only recordings
+    are compared. sample_rate, resample, jobs: as of `check_manifest`.
     """
-    files = [{os.path.normpath(manifest.file(i)) for i in range(len(manifest))} for manifest in manifests]
+    files = [
+        {_without_ending(manifest.file(i)): os.path.normpath(manifest.file(i)) for i in range(len(manifest))}
+        for manifest in manifests
+    ]
+    copies = _copies(manifests, sample_rate, resample, jobs)
     speakers = [
         set(identity_labels(manifest, "speaker")) if label_path(manifest, "spk").is_file() else set()
         for manifest in manifests
@@ -190,8 +244,10 @@ def compare_manifests(manifests: Sequence[Manifest]) -> list[str]:
     notes = []
     for a, b in combinations(range(len(manifests)), 2):
         names = f"{manifests[a].path} and {manifests[b].path}"
-        if same := files[a] & files[b]:
+        if same := {files[a][stem] for stem in files[a].keys() & files[b].keys()}:
             notes.append(f"{names} share {_some(same, 'recording')}")
+        if copied := copies.get((a, b)):
+            notes.append(f"{names} share {_some(copied, 'recording')} under other names")
         stems = {manifests[a].path.stem: a, manifests[b].path.stem: b}
         if stems.keys() == {"train", "valid"}:
             train, valid = stems["train"], stems["valid"]
@@ -202,6 +258,28 @@ def compare_manifests(manifests: Sequence[Manifest]) -> list[str]:
         elif same := speakers[a] & speakers[b]:
             notes.append(f"{names} share {_some(same, 'speaker')}")
     return notes
+
+
+def _without_ending(file: Path) -> str:
+    return normal(os.path.splitext(os.path.normpath(file))[0])
+
+
+def _copies(
+    manifests: Sequence[Manifest], sample_rate: int, resample: bool, jobs: int
+) -> dict[tuple[int, int], set[str]]:
+    """By the numbers of two manifests, "A = B" for each of their recordings that are the same audio under two names."""
+    if len(manifests) < 2:
+        return {}
+    origin: dict[str, tuple[int, Path, int]] = {}
+    for number, manifest in enumerate(manifests):
+        for i, frames in enumerate(manifest.frames.tolist()):
+            origin.setdefault(_without_ending(manifest.file(i)), (number, manifest.file(i), frames))
+    numbers, files, lengths = zip(*origin.values(), strict=True)
+    found: dict[tuple[int, int], set[str]] = {}
+    for later, earlier in twins_by_audio(files, lengths, sample_rate, resample, jobs, "compare").items():
+        if numbers[later] != numbers[earlier]:
+            found.setdefault((numbers[earlier], numbers[later]), set()).add(f"{files[earlier]} = {files[later]}")
+    return found
 
 
 def _some(items: set[str], what: str) -> str:

@@ -1,6 +1,6 @@
 """From a folder of recordings to manifests: which files, which speaker, which split, which recordings are held out.
 
-All functions depend only on their arguments and on the files below a root. Only write_splits writes. Everything is sorted
+All functions depend only on their arguments and on the files below a root. Only write_manifests writes. Everything is sorted
 by path, so one folder always gives the same manifests.
 """
 
@@ -13,25 +13,53 @@ from pathlib import Path
 
 import numpy as np
 
+from csc_fairseq.corpora.repetitions import twins_by_audio, twins_by_name
 from csc_fairseq.data.audio import probe, require_format
-from csc_fairseq.data.manifest import LABEL_SUFFIXES, write_labels, write_manifest
+from csc_fairseq.data.containers import ffmpeg
+from csc_fairseq.data.manifest import (
+    LABEL_SUFFIXES,
+    fits_a_manifest,
+    label_lines,
+    manifest_lines,
+    write_lines_together,
+)
 from csc_fairseq.data.parallel import parallel_map
 from csc_fairseq.data.rng import generator, text_key
 from csc_fairseq.errors import InputError
+from csc_fairseq.text import alike, escaped, is_utf8, read_lines
 
 EXTENSIONS = ("wav", "flac", "opus", "ogg")
+# Other audio, by its names: what is left out is told.
+OTHER_EXTENSIONS = (
+    "mp3",
+    "m4a",
+    "mp4",
+    "aac",
+    "wma",
+    "amr",
+    "3gp",
+    "webm",
+    "mka",
+    "aif",
+    "aiff",
+    "au",
+    "caf",
+    "w64",
+    "sph",
+)
 KEPT_FOR_TRAINING = 2  # recordings that a speaker keeps for training: two views need two recordings (our choice)
+LINE_BY_LINE = ("domain", "txt", "ltr")  # files beside a manifest that others write, one line a recording
 # Held out where speakers do not matter and nobody says how many (our choice).
 UTTERANCE_SHARE, FEWEST_UTTERANCES = 0.03, 20
 
 
 @dataclass(frozen=True)
 class Recording:
-    """name: path below the root, "/" between folders. frames: samples at the target rate. session: "" if unknown."""
+    """name: path below the root, "/" between folders. frames: samples at the target rate. speaker, session: "" if unknown."""
 
     name: str
     frames: int
-    speaker: str
+    speaker: str = ""
     session: str = ""
 
 
@@ -40,9 +68,30 @@ def find_recordings(root: Path, extensions: Iterable[str] = EXTENSIONS) -> list[
 
     Symbolic links are followed, but each folder is visited once. Hidden files and folders (".name") are skipped.
     """
+    extensions = [extension.strip(".").lower() for extension in extensions]
+    names = _files_below(root, extensions)
+    if not names:
+        endings = ", ".join(f".{extension}" for extension in extensions)
+        raise InputError(
+            f"{root}: no recordings found; expected files ending in {endings} (option --ext){other_audio(root, extensions)}"
+        )
+    return names
+
+
+def other_audio(root: Path, extensions: Iterable[str]) -> str:
+    """ "; left out, of other formats: …" with their number and the command that converts one; "" if there are none."""
+    taken = {extension.strip(".").lower() for extension in extensions}
+    names = _files_below(root, [extension for extension in OTHER_EXTENSIONS if extension not in taken])
+    command = ffmpeg(root / names[0], "-ac 1 -ar 16000") if names else ""
+    return (
+        f"; left out, of other formats: {len(names)} files, convert them, such as {escaped(command)}" if names else ""
+    )
+
+
+def _files_below(root: Path, extensions: Sequence[str]) -> list[str]:
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; expected the folder that holds the corpus")
-    endings = tuple(f".{extension.strip('.').lower()}" for extension in extensions)
+    endings = tuple(f".{extension}" for extension in extensions)
     names, visited = [], set()
     for folder, subfolders, files in os.walk(root, followlinks=True, onerror=_refuse_folder):
         status = os.stat(folder)
@@ -54,8 +103,6 @@ def find_recordings(root: Path, extensions: Iterable[str] = EXTENSIONS) -> list[
         below = Path(folder).relative_to(root)
         found = (file for file in files if not file.startswith(".") and file.lower().endswith(endings))
         names += [(below / file).as_posix() for file in found]
-    if not names:
-        raise InputError(f"{root}: no recordings found; expected files ending in {', '.join(endings)} (option --ext)")
     return sorted(names)
 
 
@@ -79,30 +126,48 @@ def folder_label(name: str, level: int) -> str:
     return "/".join(folders[: level if level > 0 else len(folders) + 1 + level])
 
 
-def _measure(name: str, root: Path, sample_rate: int, resample: bool) -> int | InputError:
+def _measure(name: str, root: Path, sample_rate: int, resample: bool) -> int | str:
+    """Length of a recording, or its fault."""
+    if not is_utf8(name):
+        return f"{escaped(root / name)}: its name is not UTF-8; rename it"
+    if not fits_a_manifest(name):
+        return f"{str(root / name)!r}: its name has a tab, a line break or spaces at its ends; rename it"
     try:
         info = probe(root / name)
         require_format(root / name, info, sample_rate, resample)
         return info.frames_at(sample_rate)
     except InputError as error:
-        return error
+        return str(error)
 
 
-def measure(
+def survey(
     root: Path, names: Sequence[str], sample_rate: int, resample: bool, jobs: int, progress: str | None = None
-) -> list[int]:
-    """Length of every recording in samples at `sample_rate` (Hz), from the headers. `jobs` threads read them.
+) -> tuple[list[int], dict[int, str]]:
+    """Length of every recording in samples at `sample_rate` (Hz), and the faults by position, one line each.
 
-    InputError if files are unreadable, not mono or, without `resample`, at another rate. It names the first of these files
-    and counts the others.
+    Faults: a name that a manifest cannot hold; a file that is unreadable, not mono or, without `resample`, at another rate; a
+    recording that is there already, in another format or under another name. Its length is then 0. `jobs` threads read files.
     """
     read = partial(_measure, root=root, sample_rate=sample_rate, resample=resample)
-    lengths = list(parallel_map(read, names, jobs, progress))
-    faults = [length for length in lengths if isinstance(length, InputError)]
-    if faults:
-        others = f" (and {len(faults) - 1} more files with faults)" if len(faults) > 1 else ""
-        raise InputError(f"{faults[0]}{others}")
-    return lengths
+    lengths, faults = [], {}
+    for position, found in enumerate(parallel_map(read, names, jobs, progress)):
+        lengths.append(found if isinstance(found, int) else 0)
+        if isinstance(found, str):
+            faults[position] = found
+    sound = [position for position in range(len(names)) if position not in faults]
+    same_name = twins_by_name([names[position] for position in sound])
+    alone = [i for i in range(len(sound)) if i not in same_name]
+    files, frames = [root / names[sound[i]] for i in alone], [lengths[sound[i]] for i in alone]
+    same_audio = twins_by_audio(files, frames, sample_rate, resample, jobs, progress)
+    twins = [(i, earlier, "has the name of {}, but for the ending") for i, earlier in same_name.items()]
+    twins += [(alone[i], alone[earlier], "is the same audio as {}") for i, earlier in same_audio.items()]
+    for i, earlier, what in twins:
+        other = what.format(
+            ascii(names[sound[earlier]]) if not names[sound[earlier]].isascii() else names[sound[earlier]]
+        )
+        faults[sound[i]] = f"{root / names[sound[i]]}: {other}; keep one"
+        lengths[sound[i]] = 0
+    return lengths, dict(sorted(faults.items()))
 
 
 def choose_held_out(
@@ -151,23 +216,56 @@ def choose_held_out_recordings(names: Sequence[str], share: float | None, seed: 
     return held_out.tolist()
 
 
-def refuse_stale_files(manifest: Path, written: Sequence[str]) -> None:
+def require_one_form(labels: Iterable[str], what: str) -> None:
+    """InputError for two labels that differ in their Unicode form alone. what: "speakers" or "sessions", for the message."""
+    if pairs := alike(labels):
+        one, other = pairs[0]
+        raise InputError(
+            f"{what} {ascii(one)} and {ascii(other)} differ in their Unicode form alone; rename one, or join them"
+        )
+
+
+def write_manifests(root: Path, manifests: Mapping[Path, Sequence[Recording]], suffixes: Sequence[str] = ()) -> None:
+    """Write manifests and label files beside them, all or none. No manifest is ever beside labels of another one.
+
+    Args:
+        root: folder of the recordings.
+        manifests: recordings by the path of their .tsv.
+        suffixes: label files to write: "spk", "session".
+
+    Raises:
+        InputError, before anything is written: a label file of an earlier manifest would remain beside a new one and no
+            longer fit its lines; names or labels that a line cannot hold.
+    """
+    leaders, followers = {}, {}
+    for path, recordings in manifests.items():
+        leaders[path] = manifest_lines(path, root, [(recording.name, recording.frames) for recording in recordings])
+        _refuse_stale_files(path, leaders[path], suffixes)
+        for suffix in suffixes:
+            beside = path.with_suffix(f".{suffix}")
+            own = [recording.speaker if suffix == "spk" else recording.session for recording in recordings]
+            followers[beside] = label_lines(beside, own)
+    write_lines_together(followers, leaders)
+
+
+def _refuse_stale_files(manifest: Path, lines: Sequence[str], written: Sequence[str]) -> None:
     """InputError if a label file of an earlier manifest is beside it, which would be read with the new one.
 
-    written: suffixes of the label files that are written with the manifest.
+    lines: of the new manifest. written: suffixes of the label files that are written with it.
     """
-    for suffix in LABEL_SUFFIXES.values():
+    for suffix in (*LABEL_SUFFIXES.values(), *LINE_BY_LINE):
         stale = manifest.with_suffix(f".{suffix}")
-        if suffix not in written and stale.exists():
-            raise InputError(f"{stale}: belongs to an earlier {manifest.name}; move it away, or choose another folder")
+        if suffix in written or not stale.exists():
+            continue
+        if suffix in LINE_BY_LINE and manifest.is_file() and read_lines(manifest) == lines:
+            continue  # it was made for these very lines
+        raise InputError(f"{stale}: belongs to an earlier {manifest.name}; move it away, or choose another folder")
 
 
 def write_splits(folder: Path, root: Path, splits: Mapping[str, Sequence[Recording]], sessions: bool) -> None:
-    """Write split.tsv, split.spk and, if `sessions`, split.session for every split, each file atomically.
+    """Write split.tsv, split.spk and, if `sessions`, split.session for every split, as `write_manifests` does.
 
-    InputError, before anything is written, if files of an earlier preparation would remain: a label file beside one of the
-    splits, which would be read with the new manifest and no longer fits its lines; or an earlier valid.tsv, because the new
-    train.tsv may contain its recordings.
+    InputError as there, and if an earlier valid.tsv would remain, because the new train.tsv may contain its recordings.
     """
     held_out = folder / "valid.tsv"
     if "train" in splits and "valid" not in splits and held_out.exists():
@@ -175,13 +273,8 @@ def write_splits(folder: Path, root: Path, splits: Mapping[str, Sequence[Recordi
             f"{held_out}: belongs to an earlier train.tsv; move it away, hold recordings out again "
             "(--valid-per-speaker, --valid-share), or choose another folder"
         )
-    for split in splits:
-        refuse_stale_files(folder / f"{split}.tsv", ("spk", "session") if sessions else ("spk",))
-    for split, recordings in splits.items():
-        write_manifest(folder / f"{split}.tsv", root, [(recording.name, recording.frames) for recording in recordings])
-        write_labels(folder / f"{split}.spk", [recording.speaker for recording in recordings])
-        if sessions:
-            write_labels(folder / f"{split}.session", [recording.session for recording in recordings])
+    manifests = {folder / f"{split}.tsv": recordings for split, recordings in splits.items()}
+    write_manifests(root, manifests, ("spk", "session") if sessions else ("spk",))
 
 
 def summary(splits: Mapping[str, Sequence[Recording]], sample_rate: int) -> str:

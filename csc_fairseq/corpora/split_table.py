@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from csc_fairseq.data.manifest import read_lines
 from csc_fairseq.errors import InputError
+from csc_fairseq.text import normal, read_lines
 
 SPLIT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # it becomes a file name
 
@@ -42,7 +42,7 @@ def read_recording_list(path: Path, split: str | None) -> dict[str, Row]:
 
 
 def _read(path: Path, item: str, need_split: bool) -> dict[str, Row]:
-    lines = [(number, line) for number, line in enumerate(read_lines(path), start=1) if line.strip()]
+    lines = [(number, normal(line)) for number, line in enumerate(read_lines(path), start=1) if line.strip()]
     if not lines:
         raise InputError(
             f"{path}: is empty; expected a header with the columns {item} and split, and one row for each {item}"
@@ -84,12 +84,13 @@ def match(
 
     A row names a label if its key is the end of the label's full path, `root` included. So "librispeech/103" names
     /data/librispeech/103, for the root /data and also for the root /data/librispeech. If several keys fit, the longest
-    counts. extensions: labels are files, which rows may name without the extension. InputError if one row names two labels.
+    counts. extensions: labels are files, which rows may name without the extension. Keys are in NFC (`text.normal`), labels in any
+    form. InputError if one row names two labels.
     """
     matched: dict[str, str] = {}
     owner: dict[str, str] = {}
     for label in labels:
-        path = root / label
+        path = Path(normal(str(root / label)))
         forms = [path, path.with_suffix("")] if extensions else [path]
         tails = ("/".join(form.parts[start:]) for form in forms for start in range(len(form.parts)))
         key = next((tail for tail in tails if tail in rows), None)

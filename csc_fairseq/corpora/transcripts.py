@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
-from csc_fairseq.data.manifest import Manifest, label_path, read_labels, read_lines, read_manifest
+from csc_fairseq.data.manifest import Manifest, label_path, read_labels, read_manifest
 from csc_fairseq.errors import InputError
+from csc_fairseq.text import normal, read_lines
 
 SUFFIX = "ltr"
 DICTIONARY = f"dict.{SUFFIX}.txt"
@@ -110,7 +111,7 @@ def _librispeech(manifest: Manifest) -> list[str]:
     folders: dict[PurePosixPath, dict[str, tuple[str, str]]] = {}
     texts = []
     for number, name in enumerate(manifest.names, start=2):
-        folder, stem = PurePosixPath(name).parent, PurePosixPath(name).stem
+        folder, stem = PurePosixPath(name).parent, normal(PurePosixPath(name).stem)
         if folder not in folders:
             folders[folder] = _read_folder(manifest.root / folder)
         if stem not in folders[folder]:
@@ -128,7 +129,7 @@ def _read_folder(folder: Path) -> dict[str, tuple[str, str]]:
     utterances: dict[str, tuple[str, str]] = {}
     for path in sorted(folder.glob("*.trans.txt")):
         for number, line in enumerate(read_lines(path), start=1):
-            name, _, text = line.strip().partition(" ")
+            name, _, text = normal(line).strip().partition(" ")
             place = f"{path}:{number}"
             if name in utterances:
                 raise InputError(f"{place}: {name} already has a transcript at {utterances[name][0]}; keep one")

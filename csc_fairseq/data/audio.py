@@ -1,4 +1,4 @@
-"""Mono audio from WAV, FLAC and Ogg-Opus files: headers and partial reads. Every error names its file.
+"""Mono audio from WAV, FLAC and Ogg files: headers and partial reads. Every error names its file.
 
 soundfile decodes. A crop is read by seeking: two seconds of an hour-long file cost as much as two seconds. An Opus
 decoder keeps state, so the beginning of a crop may differ from the fully decoded file by about 0.003 of full scale. The
@@ -8,15 +8,20 @@ same crop always gives the same samples.
 from dataclasses import dataclass
 from math import gcd
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
 import soxr
 
+from csc_fairseq.data.containers import ACCEPTED, ffmpeg, foreign_format, missing_end
+from csc_fairseq.data.manifest import LONGEST
 from csc_fairseq.errors import InputError
+from csc_fairseq.text import alike_file
 
 # In samples of the lower rate. Longer than soxr's filter: a resampled crop equals that part of the resampled file.
 RESAMPLING_MARGIN = 2048
+ROUNDING = 1e-6  # relative, of float32
 
 
 @dataclass(frozen=True)
@@ -33,19 +38,31 @@ class AudioInfo:
 
 
 def probe(path: str | Path) -> AudioInfo:
-    """Read only the header of a file. InputError if the file is missing, is not audio or has no samples."""
+    """Read only the header of a file, and whether the end is there.
+
+    InputError if the file is missing, is of no accepted format, has no samples or an unknown number of them, or was cut off.
+    """
     with _open(path) as file:
-        return _info(path, file)
+        info = _info(path, file)
+        _require_end(path, file)
+        return info
 
 
 def require_format(path: str | Path, info: AudioInfo, sample_rate: int, resample: bool = False) -> None:
     """InputError unless the file is mono and, without `resample`, sampled at `sample_rate` (Hz)."""
+    other_rate = info.sample_rate != sample_rate and not resample
     if info.channels != 1:
-        raise InputError(f"{path}: has {info.channels} channels, expected one; convert it: sox IN OUT remix 1")
-    if info.sample_rate != sample_rate and not resample:
+        rate = f" -ar {sample_rate}" if other_rate else ""
+        command = ffmpeg(Path(path), f"-af 'pan=mono|c0=c0'{rate}")
         raise InputError(
-            f"{path}: has {info.sample_rate} Hz, expected {sample_rate} Hz; convert it (sox IN -r {sample_rate} OUT), "
-            "or resample while reading, if the command has the option (task.resample=true, --resample)"
+            f"{path}: has {info.channels} channels, expected one; write the first ({command}) or their mean "
+            "(-ac 1 in place of -af …) and move this file away"
+        )
+    if other_rate:
+        raise InputError(
+            f"{path}: has {info.sample_rate} Hz, expected {sample_rate} Hz; convert it "
+            f"({ffmpeg(Path(path), f'-ar {sample_rate}')}) and move this file away, or resample while reading, if the command has "
+            "the option (task.resample=true, --resample, --allow-rates)"
         )
 
 
@@ -57,13 +74,15 @@ def load_crop(path: str | Path, start: int, frames: int, sample_rate: int, resam
     error: upsampled speech has no energy in the upper band, which would tell the network the corpus.
 
     InputError, naming the file: missing or corrupt file, another rate, more than one channel, NaN or infinite samples,
-    fewer samples than requested.
+    fewer samples than requested; with frames = -1, also a file that was cut off.
     """
     if start < 0 or frames < -1 or frames == 0:
         raise ValueError(f"start {start}, frames {frames}: expected start >= 0 and frames >= 1, or -1 for all")
     with _open(path) as file:
         info = _info(path, file)
         require_format(path, info, sample_rate, resample)
+        if frames == -1:
+            _require_end(path, file)
         available = info.frames_at(sample_rate)
         stop = available if frames == -1 else start + frames
         if stop > available or start >= available:
@@ -80,15 +99,35 @@ def load_crop(path: str | Path, start: int, frames: int, sample_rate: int, resam
     return samples
 
 
+def is_silent(samples: Any) -> bool:
+    """Whether nothing is left of samples [T], array or tensor, when their mean is taken away, beyond rounding."""
+    low, high = float(samples.min()), float(samples.max())
+    return high - low <= ROUNDING * max(abs(low), abs(high))
+
+
 def _open(path: str | Path) -> soundfile.SoundFile:
     if not Path(path).is_file():
-        raise InputError(f"{path}: no such file; expected a WAV, FLAC or Ogg-Opus recording")
+        other = alike_file(Path(path).absolute())
+        found = (
+            f"no file of this name, but {ascii(str(other))}, another Unicode form of it; rename one" if other else ""
+        )
+        raise InputError(f"{path}: {found or f'no such file; expected a recording, {ACCEPTED}'}")
     if Path(path).suffix.lower() == ".raw":
-        raise InputError(f"{path}: raw samples have no sample rate; expected a WAV, FLAC or Ogg-Opus file")
+        raise InputError(f"{path}: raw samples have no sample rate; expected {ACCEPTED}")
     try:
-        return soundfile.SoundFile(path)
+        file = soundfile.SoundFile(path)
     except (soundfile.SoundFileError, OSError) as error:
-        raise InputError(f"{path}: is not intact WAV, FLAC or Ogg-Opus ({_reason(error)}); restore it") from error
+        _refuse_format(path, None)
+        raise InputError(f"{path}: is not intact {ACCEPTED}: {_reason(error)}; restore it") from error
+    _refuse_format(path, file)
+    return file
+
+
+def _refuse_format(path: str | Path, file: soundfile.SoundFile | None) -> None:
+    """InputError for a known format that is not accepted. file: None if it cannot be opened."""
+    if name := foreign_format(Path(path), file):
+        command = ffmpeg(Path(path), "-ac 1 -ar 16000")
+        raise InputError(f"{path}: is {name}, expected {ACCEPTED}; convert it ({command}) and move this file away")
 
 
 def _reason(error: Exception) -> str:
@@ -97,10 +136,25 @@ def _reason(error: Exception) -> str:
 
 
 def _info(path: str | Path, file: soundfile.SoundFile) -> AudioInfo:
-    # A streamed FLAC may not state its length; libsndfile then reports the largest integer.
-    if not 0 < file.frames < 2**48:
-        raise InputError(f"{path}: is empty, or its header states no length; write it again: sox IN OUT")
+    if not file.seekable():
+        raise InputError(
+            f"{path}: is {file.subtype} in {file.format}, which cannot be read in parts; convert it ({ffmpeg(Path(path))})"
+        )
+    if file.frames < 1:
+        raise InputError(f"{path}: is empty; leave it out")
+    if file.frames >= LONGEST:  # libsndfile reports the largest integer
+        raise InputError(
+            f"{path}: its header states no length, as a streaming encoder writes it; write it again "
+            f"({ffmpeg(Path(path))})"
+        )
     return AudioInfo(file.samplerate, file.channels, file.frames)
+
+
+def _require_end(path: str | Path, file: soundfile.SoundFile) -> None:
+    if fault := missing_end(Path(path), file):
+        raise InputError(
+            f"{path}: was cut off or damaged: {fault}; restore it, or write what is left to another file ({ffmpeg(Path(path))})"
+        )
 
 
 def _read(path: str | Path, file: soundfile.SoundFile, start: int, stop: int) -> np.ndarray:

@@ -15,6 +15,11 @@ def power(samples: np.ndarray) -> float:
     return float(np.mean(np.square(samples, dtype=np.float64)))
 
 
+def is_faint(samples: np.ndarray) -> bool:
+    """Whether samples [T] are silent but for a constant: the mean square of what moves is below SILENCE_POWER."""
+    return float(np.var(samples, dtype=np.float64)) < SILENCE_POWER
+
+
 def gain_to(level_db: float, samples_power: float) -> float:
     """Factor that scales a signal of mean square `samples_power` to `level_db` dB relative to TARGET_RMS."""
     return TARGET_RMS * 10 ** (level_db / 20) / samples_power**0.5

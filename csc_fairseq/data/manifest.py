@@ -6,17 +6,19 @@ files beside it (our choice): ``train.tsv`` has ``train.spk`` (speaker) and, opt
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from csc_fairseq.errors import InputError
-from csc_fairseq.files import replacing
+from csc_fairseq.files import replacing_together
+from csc_fairseq.text import escaped, is_utf8, normal, read_lines
 
 IDENTITY_LEVELS = ("speaker", "session", "utterance", "cluster")
 LABEL_SUFFIXES = {"speaker": "spk", "session": "session", "cluster": "cluster"}
+LONGEST = 2**48  # samples; a longer recording is a mistake in its manifest or header
 
 
 @dataclass(frozen=True)
@@ -58,23 +60,14 @@ def parse_entry(line: str) -> tuple[str, int]:
     if len(columns) != 2 or not columns[0].strip():
         raise InputError(f"found {line!r}, expected path<TAB>frames; write labels into a separate file (.spk)")
     name, frames = columns
-    if not frames.strip().isdecimal() or int(frames) < 1:
+    digits = frames.strip()
+    # Python refuses to convert thousands of digits, and arrays hold no number of 64 bits.
+    if not digits.isdecimal() or len(digits) > len(str(LONGEST)) or not 0 < int(digits) < LONGEST:
+        shown = frames if len(frames) <= 40 else f"{frames[:40]}…"
         raise InputError(
-            f"found length {frames!r} of {name}, expected a positive number of samples; prepare the manifest again"
+            f"found length {shown!r} of {name}, expected a number of samples from 1 to 2^48; prepare the manifest again"
         )
-    return name, int(frames)
-
-
-def read_lines(path: str | Path) -> list[str]:
-    """Lines of a UTF-8 text file without their line ends. InputError if it is missing or not text."""
-    try:
-        # Not str.splitlines: it also splits at rare line separators, which file names may contain.
-        with open(path, encoding="utf-8") as file:
-            return [line.removesuffix("\n") for line in file]
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: byte {error.start} is not UTF-8; expected a text file, one item per line") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path, or see `csc prepare`") from error
+    return name, int(digits)
 
 
 def read_manifest(path: str | Path) -> Manifest:
@@ -100,11 +93,24 @@ def read_manifest(path: str | Path) -> Manifest:
 
 
 def write_lines(path: str | Path, lines: Iterable[str]) -> None:
-    """Write a text file atomically (`files.replacing`). InputError if it cannot be written."""
-    path = Path(path)
+    """Write a text file atomically. InputError if it cannot be written."""
+    write_lines_together({Path(path): lines})
+
+
+def write_lines_together(
+    files: Mapping[Path, Iterable[str]], leaders: Mapping[Path, Iterable[str]] | None = None
+) -> None:
+    """Write text files, all or none (`files.replacing_together`): labels, and as leaders their manifests.
+
+    InputError if one cannot be written.
+    """
+    leaders = leaders or {}
+    path = next(iter((*files, *leaders)))
     try:
-        with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
-            file.writelines(f"{line}\n" for line in lines)
+        with replacing_together(tuple(files), tuple(leaders)) as temporaries:
+            for path, lines in (*files.items(), *leaders.items()):
+                with open(temporaries[path], "w", encoding="utf-8", newline="\n") as file:
+                    file.writelines(f"{line}\n" for line in lines)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}); choose another place") from error
 
@@ -114,32 +120,53 @@ def write_manifest(path: str | Path, root: str | Path, entries: Iterable[tuple[s
 
     InputError: a name that a TSV cannot hold, an empty recording, or no recordings.
     """
+    write_lines(path, manifest_lines(path, root, entries))
+
+
+def manifest_lines(path: str | Path, root: str | Path, entries: Iterable[tuple[str, int]]) -> list[str]:
+    """Lines of the TSV that `write_manifest` writes to `path`. Errors are the same."""
     lines = [str(Path(root).resolve())]
+    if not fits_a_manifest(lines[0]):
+        raise InputError(
+            f"{path}: folder {escaped(lines[0])!r} is not UTF-8, or has a tab, a line break or spaces at its ends; rename it"
+        )
     for name, frames in entries:
-        if not _fits_a_line(name) or "\t" in name:
-            raise InputError(f"{path}: name {name!r} has a tab, a line break or spaces at its ends; rename the file")
+        if not fits_a_manifest(name):
+            raise InputError(
+                f"{path}: name {escaped(name)!r} is not UTF-8, or has a tab, a line break or spaces at its ends; rename the file"
+            )
         if frames < 1:
             raise InputError(f"{path}: {name} has {frames} samples, expected at least one; leave it out")
         lines.append(f"{name}\t{int(frames)}")
     if len(lines) == 1:
         raise InputError(f"{path}: no recordings to write, expected at least one; check what was left out and why")
-    write_lines(path, lines)
+    return lines
 
 
 def write_labels(path: str | Path, labels: Iterable[str]) -> None:
     """Write one label per line (train.spk beside train.tsv), atomically. InputError if a line cannot hold a label."""
+    write_lines(path, label_lines(path, labels))
+
+
+def label_lines(path: str | Path, labels: Iterable[str]) -> list[str]:
+    """Lines that `write_labels` writes to `path`. Errors are the same."""
     labels = list(labels)
     for number, label in enumerate(labels, start=1):
         if not _fits_a_line(label):
             raise InputError(
-                f"{path}:{number}: label {label!r} is empty, has a line break or spaces at its ends; rename it"
+                f"{path}:{number}: label {escaped(label)!r} is empty, not UTF-8, has a line break or spaces at its ends; rename it"
             )
-    write_lines(path, labels)
+    return labels
+
+
+def fits_a_manifest(name: str) -> bool:
+    """Whether a manifest can hold the name of a recording."""
+    return _fits_a_line(name) and "\t" not in name
 
 
 def _fits_a_line(text: str) -> bool:
     """Whether the text reads back unchanged: we strip lines, and fairseq strips them too."""
-    return bool(text) and text == text.strip() and "\n" not in text and "\r" not in text
+    return bool(text) and is_utf8(text) and text == text.strip() and "\n" not in text and "\r" not in text
 
 
 def label_path(manifest: Manifest, suffix: str) -> Path:
@@ -148,11 +175,14 @@ def label_path(manifest: Manifest, suffix: str) -> Path:
 
 
 def read_labels(manifest: Manifest, suffix: str) -> list[str]:
-    """One label per recording, in the order of the manifest. InputError: missing file, other length, empty line."""
+    """One label per recording, in the order of the manifest and in the form in which names are compared (`text.normal`).
+
+    InputError: missing file, other length, empty line.
+    """
     path = label_path(manifest, suffix)
     if not path.is_file():
         raise InputError(f"{path}: no such file; expected one label per line for the recordings of {manifest.path}")
-    labels = [line.strip() for line in read_lines(path)]
+    labels = [normal(line.strip()) for line in read_lines(path)]
     if len(labels) != len(manifest):
         raise InputError(
             f"{path}: has {len(labels)} lines, but {manifest.path} has {len(manifest)} recordings; "

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from csc_fairseq.data.augment import SILENCE_POWER, NoiseBank, RirBank, gain_to, place, power, reverberate, white_noise
+from csc_fairseq.data.augment import NoiseBank, RirBank, gain_to, is_faint, place, power, reverberate, white_noise
 from csc_fairseq.data.mixing_plans import MixingPlan, NoisePlan, SourcePlan
 from csc_fairseq.data.pool import RecordingError, RecordingPool
 
@@ -91,15 +91,14 @@ def _render_source(source: SourcePlan, frames: int, pool: RecordingPool, rirs: R
         crop, delay = reverberate(crop, rirs.response(source.rir))
         offset -= delay
     view, extent = place(crop, offset, frames)
-    level = power(view[extent])
-    if level < SILENCE_POWER:
+    if is_faint(view[extent]):
         path = pool.path(source.recording)
         raise RecordingError(
             f"{path}: silent in the {source.frames} samples from {source.starts}, expected speech; repair it or take "
             f"it out of {pool.place(source.recording)}",
             path,
         )
-    view *= np.float32(source.sign * gain_to(-source.sir_db, level))
+    view *= np.float32(source.sign * gain_to(-source.sir_db, power(view[extent])))
     return view
 
 
@@ -107,10 +106,9 @@ def _render_noise(plan: NoisePlan, frames: int, noise: NoiseBank | None) -> np.n
     samples = (
         white_noise(plan.seed, frames) if plan.recording < 0 else noise.stretch(plan.recording, plan.start, frames)
     )
-    level = power(samples)
-    if level < SILENCE_POWER:
+    if is_faint(samples):
         return np.zeros(frames, dtype=np.float32)
-    return samples * np.float32(gain_to(-plan.snr_db, level))
+    return samples * np.float32(gain_to(-plan.snr_db, power(samples)))
 
 
 def load_active_crop(pool: RecordingPool, source: SourcePlan) -> np.ndarray:

@@ -1,43 +1,86 @@
-"""Embeddings of many recordings, in portions of bounded memory."""
+"""Embeddings of many recordings, in portions of bounded memory, and everything that is wrong with the recordings."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from csc_fairseq.data.audio import probe
+from csc_fairseq.data.audio import AudioInfo, probe, require_format
 from csc_fairseq.data.parallel import parallel_map
+from csc_fairseq.errors import InputError
 from csc_fairseq.inference.embedding_model import EmbeddingModel
+from csc_fairseq.inference.recordings import read_recordings
 
 SECONDS_AT_ONCE = 256  # of audio decoded together
 
 
 def embed_files(
-    model: EmbeddingModel, files: Sequence[Path], sources: bool = False, resample: bool = False
-) -> np.ndarray:
-    """Embeddings in the order of the files, float32 [N, E]; with `sources`, one per talker, [N, C, E]. Shows progress.
+    model: EmbeddingModel, files: Sequence[Path], sources: bool = False, resample: bool = False, skip_bad: bool = False
+) -> tuple[np.ndarray, dict[int, str]]:
+    """Embeds what can be embedded. Shows progress.
 
-    Errors are those of `EmbeddingModel.embed`.
+    Args:
+        sources: one embedding per talker. resample: as of `EmbeddingModel.embed`.
+        skip_bad: go on after a fault. Otherwise the others are only read, to find all faults.
+
+    Returns:
+        Embeddings of the recordings without faults, in the order of the files, float32 [N, E], or [N, C, E] with `sources`;
+        empty [0] if there are none, or if there are faults without `skip_bad`. And the faults by position, as `embed` tells them.
     """
     embed = model.embed_sources if sources else model.embed
     rows: dict[int, np.ndarray] = {}
+    headers = list(parallel_map(partial(_header, model=model, resample=resample), files, jobs=8, progress="headers"))
+    faults = {i: header for i, header in enumerate(headers) if isinstance(header, str)}
     with tqdm(total=len(files), desc="embed", unit="file", leave=False, disable=None) as bar:
-        for portion in _portions(files):
-            embedded = embed([files[i] for i in portion], resample=resample)
-            rows.update(zip(portion, embedded, strict=True))
+        bar.update(len(faults))
+        sound = {
+            i: header.frames / header.sample_rate for i, header in enumerate(headers) if not isinstance(header, str)
+        }
+        for portion in _portions(sound):
+            waveforms: dict[int, np.ndarray] = {}
+            for i in portion:
+                read = _waveform(files[i], model, resample)
+                if isinstance(read, str):
+                    faults[i] = read
+                else:
+                    waveforms[i] = read
+            if waveforms and (skip_bad or not faults):
+                rows.update(zip(waveforms, embed(list(waveforms.values())), strict=True))
             bar.update(len(portion))
-    return np.stack([rows[i] for i in range(len(files))])
+    complete = rows and (skip_bad or not faults)
+    return np.stack([rows[i] for i in sorted(rows)]) if complete else np.empty(0, np.float32), dict(
+        sorted(faults.items())
+    )
 
 
-def _portions(files: Sequence[Path]) -> Iterator[list[int]]:
+def _header(file: Path, model: EmbeddingModel, resample: bool) -> AudioInfo | str:
+    try:
+        header = probe(file)
+        require_format(file, header, model.sample_rate, resample)
+    except InputError as error:
+        return str(error)
+    return header
+
+
+def _waveform(file: Path, model: EmbeddingModel, resample: bool) -> np.ndarray | str:
+    """Samples [T] at the model's rate, or the fault."""
+    try:
+        read = read_recordings(file, None, model_rate=model.sample_rate, shortest=model.shortest, resample=resample)
+        read.require_sound()
+    except InputError as error:
+        return str(error)
+    return read.waveforms[0].numpy()
+
+
+def _portions(seconds: Mapping[int, float]) -> Iterator[list[int]]:
     """Positions of recordings of like length, so that little is padded, in portions of bounded duration."""
-    headers = list(parallel_map(probe, files, jobs=8, progress="headers"))
-    seconds = [header.frames / header.sample_rate for header in headers]
     portion: list[int] = []
-    for i in sorted(range(len(files)), key=lambda i: seconds[i]):
+    for i in sorted(seconds, key=lambda i: seconds[i]):
         if portion and sum(seconds[j] for j in portion) + seconds[i] > SECONDS_AT_ONCE:
             yield portion
             portion = []
         portion.append(i)
-    yield portion
+    if portion:
+        yield portion

@@ -10,7 +10,7 @@ import soxr
 import torch
 from torch import Tensor
 
-from csc_fairseq.data.audio import load_crop
+from csc_fairseq.data.audio import is_silent, load_crop
 from csc_fairseq.errors import InputError
 
 Recording: TypeAlias = str | Path | np.ndarray | Tensor
@@ -47,9 +47,9 @@ class Recordings:
         return self._kind(torch.stack(padded))
 
     def require_sound(self) -> None:
-        """InputError for a recording that is all zeros: there is no voice to embed."""
+        """InputError for a recording of one number alone, zero or another: there is no voice to embed."""
         for waveform, name in zip(self.waveforms, self.names, strict=True):
-            if not waveform.any():
+            if is_silent(waveform):
                 raise InputError(f"{name}: is digitally silent, expected a voice; leave it out")
 
     def _kind(self, result: Tensor) -> Tensor | np.ndarray:

@@ -14,6 +14,7 @@ from csc_fairseq.checkpoints.checkpoint import read_checkpoint
 from csc_fairseq.cli.main import main
 from csc_fairseq.data.manifest import read_manifest
 from csc_fairseq.inference.loading import load_model
+from csc_fairseq.inference.speaker_encoder import SpeakerEncoder
 from tests.making import (
     TINY,
     csc_checkpoint,
@@ -233,3 +234,67 @@ def test_export_leaves_wav2vec_as_it_is(other, tmp_path, capsys):
     printed = capsys.readouterr()
     assert printed.err == "csc export: a model of wav2vec2 has no bundle; pass on its checkpoint as it is\n"
     assert printed.out == "" and not (tmp_path / "new").exists()
+
+
+def test_embed_names_all_faults_or_leaves_them_out(bundle, encoder, corpus, bad, tmp_path, capsys, monkeypatch):
+    """Of headers and of samples alike; without --skip-bad nothing is embedded any more once there is a fault."""
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, 0.1, 9000).astype(np.float32)
+    good = [str(corpus / name) for name in ("s1_2.wav", "s0_0.wav")]
+    nan = np.where(np.arange(9000) == 7, np.nan, noise)
+    faulty = [
+        bad("slow.wav", noise, 8000),
+        bad("constant.wav", 0 * noise + 0.01),
+        bad("nan.wav", nan),
+        bad("short.wav", noise[:9]),
+    ]
+    files = [faulty[0], good[0], *faulty[1:], good[1]]
+    out = tmp_path / "e.npz"
+    arguments = ["embed", *files, "--model", bundle, "--out", str(out)]
+    with monkeypatch.context() as patched:
+        patched.setattr(SpeakerEncoder, "embed", None)  # a call would fail
+        assert main(arguments) == 2
+    lines = capsys.readouterr().err.splitlines()
+    for line, name, found in zip(
+        lines,
+        faulty,
+        ("has 8000 Hz", "is digitally silent", "has NaN or infinite", "has 9 samples at 16000 Hz, expected 64"),
+        strict=False,
+    ):
+        assert line.startswith(f"{name}: {found}")
+    assert lines[4:] == ["csc embed: 4 of 6 recordings have faults, see above; repair them; --skip-bad leaves such out"]
+    assert not out.exists()
+    assert main([*arguments, "--skip-bad"]) == 0
+    assert f"left out, with faults: 4 of 6 recordings, listed in {tmp_path}/e.skipped.txt" in capsys.readouterr().out
+    written = np.load(out)
+    assert written["names"].tolist() == good
+    np.testing.assert_allclose(written["embeddings"], encoder.embed(good), atol=1e-4)
+    assert (tmp_path / "e.skipped.txt").read_text().splitlines() == lines[:4]
+
+
+def test_results_are_written_whole_or_not_at_all(bundle, corpus, tmp_path, monkeypatch):
+    out = tmp_path / "e.npz"
+    out.write_text("of an earlier run")
+
+    def full(file, *_, **__):
+        Path(getattr(file, "name", file)).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(np, "savez", full)
+        assert main(["embed", str(corpus / "s0_0.wav"), "--model", bundle, "--out", str(out)]) == 2
+        patched.setattr(soundfile, "write", full)
+        separate = ["separate", str(corpus / "s0_0.wav"), "--model", bundle, "--out", str(tmp_path / "out")]
+        assert main(separate) == 2
+    assert out.read_text() == "of an earlier run" and not list((tmp_path / "out").iterdir())
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
+@pytest.mark.parametrize("verb", ["embed", "score", "separate", "check"])
+def test_names_of_bytes(verb, tmp_path, capsys):
+    file = b"caf\xe9.wav".decode(errors="surrogateescape")
+    files = [file, file] if verb == "score" else [file]
+    options = {"embed": ["--out", "e.npz"], "separate": ["--out", "o"]}.get(verb, [])
+    model = [] if verb == "check" else ["--model", "m.pt"]
+    assert main([verb, *files, *model, *options]) == 2
+    assert capsys.readouterr().err == f"csc {verb}: caf\\xe9.wav: the name is not UTF-8; rename it\n"

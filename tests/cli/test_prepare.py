@@ -1,10 +1,13 @@
 """`csc prepare` on synthesised corpora: what the manifests hold, what is left out, and one line for what is wrong."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from csc_fairseq.cli.main import main
 from csc_fairseq.corpora.check import check_manifest
@@ -148,9 +151,14 @@ def test_one_line_for_a_file_of_another_kind(root: Path, out: Path, capsys: pyte
     arguments = ["folders", str(root), "--out", str(out), "--speaker-level", "2"]
     write_noise(root / "y/1/s1/b.wav", sample_rate=8000)
     write_noise(root / "y/1/s1/c.wav", sample_rate=44100)
-    message = complaint(capsys, *arguments)
-    assert message.startswith(f"{root}/y/1/s1/b.wav: has 8000 Hz, expected 16000 Hz; convert it")
-    assert message.endswith("(and 1 more files with faults)")
+    assert main(["prepare", *arguments]) == 2
+    faults = capsys.readouterr().err.splitlines()
+    assert len(faults) == 3
+    assert faults[0].startswith(
+        f"{root}/y/1/s1/b.wav: has 8000 Hz, expected 16000 Hz; convert it (ffmpeg -i {root}/y/1/s1/b.wav -ar "
+    )
+    assert faults[1].startswith(f"{root}/y/1/s1/c.wav: has 44100 Hz")
+    assert faults[2].startswith("csc prepare: 2 of 9 recordings have faults, see above; repair them; --skip-bad leaves")
     assert main(["prepare", *arguments, "--allow-rates"]) == 0
     lengths = {name: frames for name, frames, _ in rows(out / "train.tsv")}
     assert lengths["y/1/s1/b.wav"] == 3200  # 0.2 s, at the target rate
@@ -296,3 +304,156 @@ def test_a_real_corpus(shared_data: Path, out: Path):
     many = {f"{row[0]}/{row[1]}" for row in table if row[2] == "train" and int(row[5]) >= 4}
     assert speakers["valid"] == many
     assert len(found["valid"]) == 2 * len(many)
+
+
+def test_one_recording_twice(root: Path, out: Path, capsys: pytest.CaptureFixture[str]):
+    """In two formats, and under another name: the first of each pair is kept, whoever asks for it."""
+    samples, rate = np.random.default_rng(0).integers(-9000, 9000, 3200).astype(np.int16), SAMPLE_RATE
+    for name in ("x/1/s1/a.flac", "y/1/s1/zz.wav"):
+        soundfile.write(root / name, samples, rate, subtype="PCM_16")
+    write_noise(root / "x/1/s2/d.flac", seconds=0.3)
+    arguments = ["folders", str(root), "--out", str(out), "--speaker-level", "2"]
+    soundfile.write(root / "x/1/s1/a.wav", samples, rate, subtype="PCM_16")
+    assert main(["prepare", *arguments]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        f"{root}/x/1/s1/a.wav: has the name of x/1/s1/a.flac, but for the ending; keep one",
+        f"{root}/x/1/s2/d.wav: has the name of x/1/s2/d.flac, but for the ending; keep one",
+        f"{root}/y/1/s1/zz.wav: is the same audio as x/1/s1/a.flac; keep one",
+        "csc prepare: 3 of 10 recordings have faults, see above; repair them; --skip-bad leaves such out",
+    ]
+    assert not out.exists()
+    assert main(["prepare", *arguments, "--skip-bad"]) == 0
+    assert f"left out, with faults: 3 of 10 recordings, listed in {out}/skipped.txt" in capsys.readouterr().out
+    assert [name for name, _, _ in rows(out / "train.tsv")][:2] == ["x/1/s1/a.flac", "x/1/s1/b.flac"]
+    assert len(rows(out / "train.tsv")) == 7
+    assert (out / "skipped.txt").read_text().splitlines()[2].startswith(f"{root}/y/1/s1/zz.wav: is the same audio")
+    assert check_manifest(out / "train.tsv", deep=True) == []
+    for name in ("x/1/s1/a.wav", "x/1/s2/d.wav", "y/1/s1/zz.wav"):
+        (root / name).unlink()
+    assert main(["prepare", *arguments, "--skip-bad"]) == 0
+    assert not (out / "skipped.txt").exists()  # of an earlier run
+
+
+def test_all_faults_are_named_in_one_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    root, out = tmp_path / "noise", tmp_path / "noise.tsv"
+    for number in range(27):
+        write_noise(root / f"{number:02}.wav", sample_rate=8000 if number < 24 else SAMPLE_RATE)
+    (root / "24.wav").write_bytes(b"\0\0\0\x20ftypM4A " + bytes(99))
+    os.rename(root / "25.wav", os.fsencode(root) + b"/caf\xe9.wav")
+    arguments = ["prepare", "audio", str(root), "--out", str(out)]
+    assert main(arguments) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[20:] == [
+        "… and 6 more",
+        "csc prepare: 26 of 27 recordings have faults, see above; repair them; --skip-bad leaves such out",
+    ]
+    assert main([*arguments, "--skip-bad"]) == 0
+    assert read_manifest(out).names == ("26.wav",)
+    assert "other formats" not in capsys.readouterr().out
+    report = (tmp_path / "noise.skipped.txt").read_text().splitlines()
+    assert len(report) == 26
+    assert report[24].startswith(f"{root}/24.wav: is MPEG-4 audio (m4a, mp4), expected")
+    assert report[25] == f"{root}/caf\\xe9.wav: its name is not UTF-8; rename it"
+    (root / "26.wav").unlink()
+    assert main([*arguments, "--skip-bad"]) == 2
+    assert "all 26 recordings have faults" in capsys.readouterr().err
+
+
+def test_other_formats_are_not_passed_over_in_silence(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    root, arguments = tmp_path / "noise", ["audio", str(tmp_path / "noise"), "--out", str(tmp_path / "noise.tsv")]
+    (root / "x").mkdir(parents=True)
+    for name in ("b.MP3", "x/a b.m4a"):
+        (root / name).touch()
+    told = f"left out, of other formats: 2 files, convert them, such as ffmpeg -i {root}/b.MP3 -ac 1 -ar 16000 {root}/b.wav"
+    message = complaint(capsys, *arguments)
+    assert (
+        message
+        == f"{root}: no recordings found; expected files ending in .wav, .flac, .opus, .ogg (option --ext); {told}"
+    )
+    write_noise(root / "c.wav")
+    assert main(["prepare", *arguments]) == 0
+    assert told in capsys.readouterr().out.splitlines()
+
+
+def test_names_of_bytes_in_a_process_of_its_own(tmp_path: Path):
+    """Folder or file: one line with the escaped name, whatever the terminal can show."""
+    write_noise(tmp_path / "x" / "a.wav")
+    os.rename(tmp_path / "x" / "a.wav", os.fsencode(tmp_path / "x") + b"/caf\xe9.wav")
+    command = [
+        sys.executable,
+        "-m",
+        "csc_fairseq.cli.main",
+        "prepare",
+        "folders",
+        str(tmp_path),
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"csc prepare: {tmp_path}/x/caf\\xe9.wav: its name is not UTF-8; rename it")
+    assert done.stderr.count("\n") == 1
+    os.rename(tmp_path / "x", os.fsencode(tmp_path) + b"/\xe9")
+    done = subprocess.run(
+        [*command, "--splits", os.fsencode(tmp_path) + b"/\xe9"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (2, f"csc prepare: {tmp_path}/\\xe9: the name is not UTF-8; rename it\n")
+
+
+def test_tables_with_marks_and_in_another_form(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """A byte order mark, CRLF, and a name that the folder has decomposed and the table composed."""
+    root, splits = tmp_path / "speech", tmp_path / "splits.txt"
+    for name in ("anna", "Jose\u0301", "ben"):
+        write_noise(root / name / "a.wav")
+    splits.write_bytes("anna test\r\nJosé train\r\n".encode("utf-8-sig"))
+    assert (
+        main(["prepare", "folders", str(root), "--out", str(tmp_path), "--splits", str(splits), "--ignore-missing"])
+        == 0
+    )
+    assert rows(tmp_path / "test.tsv") == [("anna/a.wav", 3200, "anna")]
+    assert rows(tmp_path / "train.tsv") == [("Jose\u0301/a.wav", 3200, "José")]
+    (root / "José").mkdir()
+    if len(list(root.iterdir())) == 3:
+        pytest.skip("this file system knows one form alone")
+    write_noise(root / "José" / "b.wav")
+    message = complaint(capsys, "folders", str(root), "--out", str(tmp_path / "new"))
+    assert message.startswith("speakers 'Jose\\u0301' and 'Jos\\xe9' differ in their Unicode form alone; rename one")
+
+
+def test_texts_of_an_earlier_manifest(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """What others wrote line by line stays beside the same manifest, and stops another one."""
+    root, out = tmp_path / "noise", tmp_path / "train.tsv"
+    for name in "ab":
+        write_noise(root / f"{name}.wav")
+    arguments = ["audio", str(root), "--out", str(out)]
+    assert main(["prepare", *arguments]) == 0
+    out.with_suffix(".txt").write_text("one\ntwo\n")
+    assert main(["prepare", *arguments]) == 0
+    (root / "a.wav").unlink()
+    before = out.read_bytes()
+    assert complaint(capsys, *arguments).startswith(f"{tmp_path}/train.txt: belongs to an earlier train.tsv")
+    assert out.read_bytes() == before
+
+
+@pytest.mark.parametrize("renamed", range(5))
+def test_killed_between_two_files(root: Path, out: Path, monkeypatch: pytest.MonkeyPatch, renamed: int):
+    """The folder levels of another preparation: what is there afterwards fits together."""
+    options = ["--speaker-level", "2", "--session-level", "3"]
+    assert prepare(root, out, *options) == 0
+    (root / "x/1/s1/a.wav").unlink()  # all lines move up
+    replace, done = os.replace, []
+
+    def killed(source: Path, target: Path) -> None:
+        if len(done) == renamed:
+            raise KeyboardInterrupt
+        done.append(target)
+        replace(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", killed)
+        assert prepare(root, out, *options, "--valid-share", "0.4") == 130
+    for manifest in out.glob("*.tsv"):
+        assert check_manifest(manifest) == []
+    assert not list(out.glob(".*"))
+    assert prepare(root, out, *options, "--valid-share", "0.4") == 0
+    assert [len(rows(out / f"{split}.tsv")) for split in ("train", "valid")] == [5, 1]

@@ -8,7 +8,8 @@ import soundfile
 
 from csc_fairseq.cli.main import main
 from csc_fairseq.corpora.check import check_manifest, compare_manifests
-from csc_fairseq.data.manifest import read_manifest, write_labels, write_manifest
+from csc_fairseq.data.manifest import read_labels, read_manifest, write_labels, write_manifest
+from csc_fairseq.errors import InputError
 
 RATE = 16000
 
@@ -16,7 +17,12 @@ RATE = 16000
 def sound(path: Path, frames: int = 1600, rate: int = RATE, channels: int = 1) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     shape = (frames, channels) if channels > 1 else frames
-    soundfile.write(path, 0.1 * np.random.default_rng(5).standard_normal(shape), rate)
+    soundfile.write(path, 0.1 * np.random.default_rng(list(str(path).encode())).standard_normal(shape), rate)
+
+
+def tone(frames: int) -> np.ndarray:
+    """A tone of half the rate: no sample is like the one before."""
+    return np.tile(np.float32([0.1, -0.1]), frames // 2)
 
 
 @pytest.fixture
@@ -68,7 +74,7 @@ def test_every_problem_is_found_on_its_line(tmp_path: Path):
         (6, "found 'no tab'"),
         (7, "stereo.wav: has 2 channels"),
         (8, "noise.flac: is not intact"),
-        (10, "again.wav is already on line 9"),
+        (10, "./again.wav is already on line 9"),
         (11, "found length '0'"),
     ]
     problems = check_manifest(path, jobs=3)
@@ -115,10 +121,12 @@ def test_unusable_manifests(tmp_path: Path):
 def test_deep_finds_what_headers_hide(good: Path):
     root = good.parent / "audio"
     soundfile.write(root / "anna/1.wav", np.zeros(1600), RATE)
+    sound(root / "anna/2.flac", 32000)
+    good.write_text(good.read_text().replace("2.flac\t1600", "2.flac\t32000"))
     content = bytearray((root / "anna/2.flac").read_bytes())
-    content[-100] ^= 0x10
+    content[len(content) // 2] ^= 0x10
     (root / "anna/2.flac").write_bytes(content)
-    samples = np.full(1600, 0.1, np.float32)
+    samples = tone(1600)
     samples[-1] = np.nan
     soundfile.write(root / "ben/1.wav", samples, RATE, subtype="FLOAT")
     assert found(good) == []
@@ -131,7 +139,7 @@ def test_deep_finds_what_headers_hide(good: Path):
 
 def test_deep_decodes_beyond_the_first_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("csc_fairseq.corpora.check.DEEP_BLOCK_SECONDS", 1)
-    samples = np.full(30000, 0.1, np.float32)
+    samples = tone(30000)
     samples[29999] = np.inf
     soundfile.write(tmp_path / "a.wav", samples, RATE, subtype="FLOAT")
     write_manifest(tmp_path / "x.tsv", tmp_path, [("a.wav", 30000)])
@@ -145,7 +153,7 @@ def test_deep_decodes_beyond_the_first_block(tmp_path: Path, monkeypatch: pytest
 def test_deep_finds_long_silence_across_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Silent from sample 30 000 up to 70 000, decoded in blocks of 16 000; a pause of one second is speech."""
     monkeypatch.setattr("csc_fairseq.corpora.check.DEEP_BLOCK_SECONDS", 1)
-    samples = np.full(120000, 0.1, np.float32)
+    samples = tone(120000)
     samples[30000:70000] = 0
     samples[90000:106000] = 0
     soundfile.write(tmp_path / "a.wav", samples, RATE, subtype="FLOAT")
@@ -207,3 +215,89 @@ def test_command(good: Path, capsys: pytest.CaptureFixture[str]):
     assert len(lines) == 2
     assert main(["check", str(good), "--jobs", "0"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_recordings_that_are_there_twice(good: Path):
+    """Under another ending, in another Unicode form, and the same audio under another name: each on its line."""
+    root = good.parent / "audio"
+    sound(root / "anna/1.flac")
+    names = ["anna/1.flac", "José.wav", "Jose\u0301.wav", "ben/copy.wav"]
+    for name in names[1:3]:
+        sound(root / name)
+    (root / "ben/copy.wav").write_bytes((root / "ben/2.wav").read_bytes())
+    write_manifest(
+        good, root, [*((name, 1600) for name in read_manifest(good).names), *((name, 1600) for name in names)]
+    )
+    good.with_suffix(".spk").write_text("anna\n" * 2 + "ben\n" * 2 + "anna\nJosé\nJose\u0301\nben\n")
+    problems = found(good)
+    assert [(file, line) for file, line, _ in problems] == [("train.tsv", line) for line in (6, 8, 9)] + [
+        ("train.spk", 7)
+    ]
+    assert problems[0][2] == (
+        "anna/1.flac differs from the recording on line 2 in its ending alone; remove one of the two"
+    )
+    assert (
+        "differs from the recording on line 7 ('Jose\\u0301.wav', 'Jos\\xe9.wav') in its Unicode form alone"
+        in problems[1][2]
+    )
+    assert problems[2][2] == "ben/copy.wav is the same audio as ben/2.wav on line 5; remove one of the two"
+    assert problems[3][2].startswith("'Jose\\u0301' and 'Jos\\xe9' differ in their Unicode form alone and count as one")
+
+
+def test_recordings_that_two_manifests_have(good: Path):
+    root = good.parent / "audio"
+    sound(root / "anna/2.wav")
+    (root / "ben/copy.wav").write_bytes((root / "ben/2.wav").read_bytes())
+    write_manifest(good.with_name("test.tsv"), root, [("anna/2.wav", 1600), ("ben/copy.wav", 1600)])
+    assert compare_manifests([read_manifest(good), read_manifest(good.with_name("test.tsv"))]) == [
+        f"{good} and {good.parent}/test.tsv share 1 recording ({root}/anna/2.flac)",
+        f"{good} and {good.parent}/test.tsv share 1 recording ({root}/ben/2.wav = {root}/ben/copy.wav) under other names",
+    ]
+
+
+def test_names_that_leave_the_root(good: Path):
+    root = good.parent / "audio"
+    sound(good.parent / "other.wav")
+    good.write_text(f"{root}\nanna/1.wav\t1600\n../other.wav\t1600\n{root}/ben/1.wav\t1600\nben/../ben/2.wav\t1600\n")
+    good.with_suffix(".spk").unlink()
+    problems = found(good)
+    assert [line for _, line, _ in problems] == [3, 4]
+    assert problems[0][2] == ("../other.wav lies outside the audio folder of line 1; write a folder above both there")
+
+
+def test_a_mark_and_names_of_bytes(good: Path):
+    assert found(good) == []
+    for path in (good, good.with_suffix(".spk")):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert found(good) == []
+    assert sorted(set(read_labels(read_manifest(good), "spk"))) == ["anna", "ben"]
+    good.write_bytes(good.read_bytes() + b"caf\xe9.wav\t1600\r\n")
+    ((file, line, message),) = found(good)
+    assert (file, line) == ("train.tsv", 6)
+    assert message.startswith("found caf\\xe9.wav\t1600, which is not UTF-8; ") and "rename recordings" in message
+
+
+@pytest.mark.parametrize("length", [str(2**48), str(2**63 - 1), str(2**64), "9" * 5000])
+def test_lengths_that_no_counter_holds(good: Path, length: str):
+    good.write_text(good.read_text().replace("1600", length, 1))
+    ((_, line, message),) = found(good)
+    assert line == 2 and message.startswith(f"found length '{length[:40]}") and len(message) < 200
+    with pytest.raises(InputError, match=r"train.tsv:2: found length '"):
+        read_manifest(good)
+
+
+@pytest.mark.parametrize("coding", ["PCM_U8", "FLOAT"])
+def test_deep_hears_no_constant(good: Path, coding: str):
+    samples = np.full(1600, -1 / 128, np.float32)
+    soundfile.write(good.parent / "audio/anna/1.wav", samples, RATE, subtype=coding)
+    assert found(good) == []
+    ((_, line, message),) = found(good, deep=True)
+    assert line == 2 and "is digitally silent" in message
+
+
+def test_half_a_recording(good: Path):
+    path = good.parent / "audio/anna/1.wav"
+    path.write_bytes(path.read_bytes()[: 44 + 1600])
+    good.write_text(good.read_text().replace("1.wav\t1600", "1.wav\t800", 1))  # what its size allows
+    ((_, line, message),) = found(good)
+    assert line == 2 and "its header promises 3200 bytes of samples, and 1600 are there" in message

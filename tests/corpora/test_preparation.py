@@ -93,6 +93,9 @@ def test_split_tables_of_all_forms(tmp_path: Path):
     assert splits(table(tmp_path, "split\tage\tspeaker", "train\t\t1", "dev\t7\t2")) == {"1": "train", "2": "dev"}
     with_corpus = table(tmp_path, "corpus\tspeaker\tsplit", "a\t1\ttrain", "b\t1\ttest", "a\t1\ttrain")
     assert splits(with_corpus) == {"a/1": "train", "b/1": "test"}
+    marked = table(tmp_path, "\ufeffspeaker\tsplit\r", "1\ttrain\r", "2\tdev\r")
+    assert splits(marked) == {"1": "train", "2": "dev"}
+    assert splits(table(tmp_path, "\ufeff1 train", "2 dev")) == {"1": "train", "2": "dev"}
     assert splits(table(tmp_path, "1 train", "", "2\tdev", "x/3   test")) == {"1": "train", "2": "dev", "x/3": "test"}
 
 
@@ -158,6 +161,11 @@ def test_lists_of_recordings(tmp_path: Path):
     assert select("train") == ["a/rain.wav", "b/rain.flac"]
     assert select("test") == ["a/wind.wav"]
     assert select(None) == ["a/rain.wav", "a/wind.wav", "b/rain.flac"]
+    composed = table(tmp_path, "name", "Jos\u00e9")
+    assert select_recordings(root, ["Jose\u0301.wav"], read_recording_list(composed, None), composed) == [
+        "Jose\u0301.wav"
+    ]
+    table(tmp_path, "corpus\tname\tsplit", "a\train\ttrain", "a\twind.wav\ttest", "b\train\ttrain")
     assert "expected one of test, train" in fails(select, "dev")
     assert fails(select, "train", names[:3]).startswith(f"{path}:4: no file for 1 of its rows below /noise (b/rain)")
     assert "a/rain names both a/rain.flac and a/rain.wav" in fails(select, "train", ["a/rain.flac", *names])

@@ -124,6 +124,15 @@ def test_what_is_wrong_with_librispeech(librispeech):
     assert complaint(librispeech).startswith(f"{librispeech.path}:2: no transcript of 103/1240/103-1240-0000.flac")
 
 
+def test_texts_with_marks_and_line_ends_of_windows(librispeech):
+    expected = find_texts(librispeech)
+    path = librispeech.root / "103/1240/103-1240.trans.txt"
+    path.write_bytes(path.read_text().replace("\n", "\r\n").encode("utf-8-sig"))
+    assert find_texts(librispeech) == expected
+    librispeech.path.with_suffix(".txt").write_bytes("one\r\ntwo\r\nthree\r\n".encode("utf-8-sig"))
+    assert find_texts(librispeech) == (["ONE", "TWO", "THREE"], "parallel")
+
+
 def test_what_is_wrong_with_a_parallel_file(librispeech):
     path = librispeech.path.with_suffix(".txt")
     path.write_text("one\ntwo\n")

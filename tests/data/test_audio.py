@@ -119,7 +119,7 @@ def test_files_that_are_no_audio(tmp_path: Path):
     assert fails(tmp_path / "gone.wav", 0, 1).startswith("no such file")
     for name, content in [("a.flac", b"no audio at all"), ("b.wav", b""), ("c.opus", b"OggS" + bytes(200))]:
         (tmp_path / name).write_bytes(content)
-        assert fails(tmp_path / name, 0, 1).startswith("is not intact WAV, FLAC or Ogg-Opus (")
+        assert fails(tmp_path / name, 0, 1).startswith("is not intact WAV, FLAC or Ogg (Opus, Vorbis): ")
     (tmp_path / "d.raw").write_bytes(bytes(2000))
     assert "raw samples" in fails(tmp_path / "d.raw", 0, 1)
     assert fails(tmp_path, 0, 1).startswith("no such file")  # a folder

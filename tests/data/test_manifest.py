@@ -83,7 +83,7 @@ def test_unreadable_files_are_named(tmp_path: Path):
     path.write_text("")
     assert fails(read_manifest, path).startswith(f"{path}: holds no recordings")
     path.write_bytes(b"/\n\xff\xfe.wav\t1\n")
-    assert fails(read_manifest, path).startswith(f"{path}: byte 2 is not UTF-8")
+    assert fails(read_manifest, path).startswith(f"{path}:2: found \\xff\\xfe.wav\t1, which is not UTF-8")
 
 
 def test_written_manifest_has_wav2vec_form_and_reads_back(tmp_path: Path):
@@ -188,6 +188,8 @@ def test_domains_are_top_folders_or_labels(tmp_path: Path):
     manifest = Manifest(tmp_path / "train.tsv", tmp_path, names, np.array([1, 1, 1]))
     assert domain_labels(manifest) == ["libri", "ocean", ""]
     (tmp_path / "train.domain").write_text("phone\nphone\nstudio\n")
+    assert domain_labels(manifest) == ["phone", "phone", "studio"]
+    (tmp_path / "train.domain").write_bytes("phone\r\nphone\r\nstudio\r\n".encode("utf-8-sig"))
     assert domain_labels(manifest) == ["phone", "phone", "studio"]
     (tmp_path / "train.domain").write_text("phone\n")
     with pytest.raises(InputError, match="train.domain: has 1 lines"):

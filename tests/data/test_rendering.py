@@ -118,12 +118,23 @@ def test_room_response_keeps_direct_sound_and_adds_its_echo(make_manifest):
 
 def test_silent_stretch_of_noise_is_left_out(make_pool, make_manifest):
     pool = make_pool(LONG)
-    noise = NoiseBank(make_manifest("noise", {"gap.wav": np.concatenate([np.zeros(9000), np.ones(9000)])}), 16000)
+    noise = NoiseBank(
+        make_manifest("noise", {"gap.wav": np.concatenate([np.zeros(9000), np.tile([1.0, -1.0], 4500)])}), 16000
+    )
     plan = MixingPlan(VIEW, (SourcePlan(0, 0, (0,), VIEW),), 0, 1, (0,), NoisePlan(0, 0, 10.0, 0))
     mixture = render(plan, pool, noise)
     np.testing.assert_array_equal(mixture.samples, mixture.sources[0])
     audible = render(replace(plan, noise=NoisePlan(0, 9500, 10.0, 0)), pool, noise)
     assert not np.array_equal(audible.samples, audible.sources[0])
+
+
+def test_a_constant_is_silent(make_pool, make_manifest):
+    flat = make_manifest("flat", {"a.wav": np.full(9000, 0.01)})
+    with pytest.raises(RecordingError, match="a.wav: silent in the 8000 samples"):
+        render(MixingPlan(VIEW, (SourcePlan(0, 0, (0,), VIEW),), 0, 1, (0,)), RecordingPool(flat, ["a"], {}, 16000))
+    plan = MixingPlan(VIEW, (SourcePlan(0, 0, (0,), VIEW),), 0, 1, (0,), NoisePlan(0, 0, 10.0, 0))
+    mixture = render(plan, make_pool(LONG), NoiseBank(flat, 16000))
+    np.testing.assert_array_equal(mixture.samples, mixture.sources[0])
 
 
 def test_silent_source_is_an_error_that_names_file_and_line(make_manifest):

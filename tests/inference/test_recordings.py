@@ -73,6 +73,7 @@ def test_bad_arrays(model, voice):
         ([3], "is a int, expected a path"),
         ([samples, torch.from_numpy(samples)], "pass one kind"),
         (np.zeros(2000, np.float32), "input: is digitally silent"),
+        (torch.full((2000,), -1 / 128), "input: is digitally silent"),
     ]
     for audio, message in cases:
         with pytest.raises(InputError, match=message) as caught:
@@ -98,6 +99,7 @@ def test_bad_files(model, voice, write, tmp_path):
         (write("empty.wav", samples[:0]), "empty.wav: is empty"),
         (write("short.wav", samples[:50]), "short.wav: has 50 samples"),
         (write("silent.wav", 0 * samples), "silent.wav: is digitally silent"),
+        (write("constant.wav", 0 * samples + 0.01), "constant.wav: is digitally silent"),
     ]
     for path, message in cases:
         with pytest.raises(InputError, match=message):

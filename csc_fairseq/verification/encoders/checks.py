@@ -5,18 +5,19 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from csc_fairseq.data.audio import is_silent
 from csc_fairseq.errors import InputError
 
 
 def require_voices(name: str, waveforms: Sequence[np.ndarray], shortest: int) -> None:
-    """InputError for a waveform [T] of fewer than `shortest` samples, or of zeros alone: there is no voice to embed."""
+    """InputError for a waveform [T] of fewer than `shortest` samples, or of one number alone: there is no voice to embed."""
     for position, waveform in enumerate(waveforms):
         if len(waveform) < shortest:
             raise InputError(
                 f"encoder {name}: recording {position + 1} of {len(waveforms)} has {len(waveform)} samples, expected "
                 f"{shortest} at least; leave short recordings out"
             )
-        if not waveform.any():
+        if is_silent(waveform):
             raise InputError(
                 f"encoder {name}: recording {position + 1} of {len(waveforms)} is digitally silent, expected a voice; "
                 "leave it out, see `csc check`"

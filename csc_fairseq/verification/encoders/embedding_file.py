@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from csc_fairseq.errors import InputError
+from csc_fairseq.text import normal
 from csc_fairseq.verification.encoders.checks import unit_rows
 from csc_fairseq.verification.encoders.encoder import StreamEmbeddings
 
@@ -53,7 +54,7 @@ class FileEncoder:
         raise self._refusal()
 
     def _row(self, name: str) -> int:
-        for candidate in (name, str(PurePosixPath(name).with_suffix(""))):
+        for candidate in (normal(name), str(PurePosixPath(normal(name)).with_suffix(""))):
             if candidate in self._rows:
                 return self._rows[candidate]
         raise InputError(
@@ -71,7 +72,7 @@ def _read(path: str | Path) -> tuple[list[str], np.ndarray]:
     form = "expected names (N) and embeddings (N, E), as `csc embed` writes them"
     try:
         with np.load(path, allow_pickle=False) as file:
-            return [str(name) for name in file["names"]], file["embeddings"]
+            return [normal(str(name)) for name in file["names"]], file["embeddings"]
     except KeyError as error:
         raise InputError(f"{path}: {error.args[0]}; {form}") from error
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:

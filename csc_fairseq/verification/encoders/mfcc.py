@@ -33,8 +33,9 @@ def embedding(waveform: np.ndarray) -> np.ndarray:
 
 
 def mfcc(waveform: np.ndarray) -> np.ndarray:
-    """c_1 to c_24 of the whole frames within a waveform [T], scaled to unit RMS; float64 [1 + (T − 400) // 160, 24]."""
+    """c_1 to c_24 of the whole frames within a waveform [T], of zero mean and unit RMS; float64 [1 + (T − 400) // 160, 24]."""
     samples = waveform.astype(np.float64)
+    samples -= samples.mean()  # an offset of the recorder means nothing
     samples /= np.sqrt(np.mean(samples**2))
     frames = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[::HOP]
     power = np.abs(scipy.fft.rfft(frames * np.hanning(WINDOW), FFT)) ** 2

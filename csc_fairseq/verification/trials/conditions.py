@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from csc_fairseq.errors import InputError
+from csc_fairseq.text import read_lines
 from csc_fairseq.verification.trials.trial_list import MOST_INTERFERERS
 
 NOISES = ("stationary", "other")
@@ -119,8 +120,7 @@ def read_conditions(path: str | Path) -> tuple[Condition, ...]:
     InputError, naming file and line: unreadable, another form, an unknown or faulty field, two conditions with one name, or
     two that differ only in their names.
     """
-    text = _read_text(path)
-    entries, lines = _parse(path, text)
+    entries, lines = _parse(path, "\n".join(read_lines(path)))
     conditions: list[Condition] = []
     for entry, line in zip(entries, lines, strict=True):
         try:
@@ -131,15 +131,6 @@ def read_conditions(path: str | Path) -> tuple[Condition, ...]:
             raise InputError(f"{path}:{line}: {error}") from error
         conditions.append(condition)
     return tuple(conditions)
-
-
-def _read_text(path: str | Path) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: byte {error.start} is not UTF-8; expected a YAML file of conditions") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path of the conditions") from error
 
 
 class _Loader(yaml.SafeLoader):

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from csc_fairseq.corpora.split_table import Row, match
-from csc_fairseq.data.manifest import Manifest, read_lines
+from csc_fairseq.data.manifest import Manifest
 from csc_fairseq.errors import InputError
+from csc_fairseq.text import normal, read_lines
 
 UNKNOWN = ("", "-", "?", "n/a", "unknown")  # how tables write it, in upper or lower case; we write ""
 
@@ -51,7 +52,7 @@ def require_columns(path: str | Path, attributes: Collection[str], columns: Iter
 
 def _read(path: Path) -> tuple[list[str], dict[str, Row], dict[str, list[str]]]:
     """Names of the attributes; rows by speaker; values of the attributes by speaker."""
-    lines = [(number, line) for number, line in enumerate(read_lines(path), start=1) if line.strip()]
+    lines = [(number, normal(line)) for number, line in enumerate(read_lines(path), start=1) if line.strip()]
     header = [column.strip() for column in lines[0][1].split("\t")] if lines else []
     names = [column for column in header if column not in ("speaker", "corpus")]
     if "speaker" not in header or not names or len(set(header)) < len(header):

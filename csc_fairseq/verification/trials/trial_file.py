@@ -1,13 +1,14 @@
 """Trial lists as text, in our own form, VoxCeleb's or Kaldi's, and the file of enrolments beside them.
 
 Our form is tab-separated with the header ``label enrol test interferers``: 1 or 0, the enrolled model, the test recording,
-and the recordings that talk over it, with commas between (- for none). VoxCeleb's lines are ``1 enrol test``, Kaldi's
-``enrol test target`` (or ``nontarget``). Both are separated by spaces, or by tabs if names contain spaces. Recordings have
-their names in the manifest, with or without the extension. ``trials.enrolments`` beside ``trials.txt`` lists models of
-several recordings, in the form of Kaldi's spk2utt: ``model utterance utterance …``. Without this file, a model is one
-recording of the manifest.
+and the recordings that talk over it, with commas between (- for none). VoxCeleb's lines are ``1 enrol test``; Kaldi's
+``enrol test target``, with ``nontarget``, ``tgt``, ``imp``, 1 or 0 as well. Both are separated by spaces, or by tabs if names
+contain spaces. Recordings have their names in the manifest, with or without the extension. ``trials.enrolments`` beside
+``trials.txt`` lists models of several recordings, in the form of Kaldi's spk2utt: ``model utterance utterance …``. Without this
+file, a model is one recording of the manifest.
 """
 
+import logging
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -16,6 +17,7 @@ import numpy as np
 
 from csc_fairseq.data.manifest import Manifest, label_path, read_labels, write_lines
 from csc_fairseq.errors import InputError
+from csc_fairseq.text import alike, iterate_lines, normal
 from csc_fairseq.verification.trials.drawing import require_distinct
 from csc_fairseq.verification.trials.listed_trials import ListedTrials
 from csc_fairseq.verification.trials.trial_list import MOST_INTERFERERS, TrialList
@@ -25,14 +27,16 @@ NOBODY = "-"
 FORMS = {
     "csc": f"the header {' '.join(HEADER)} with four tab-separated fields per line",
     "voxceleb": "`1 enrol test` (or 0)",
-    "kaldi": "`enrol test target` (or nontarget)",
+    "kaldi": "`enrol test target` (or nontarget, tgt, imp, 1, 0)",
 }
 LABELS = {
     "csc": {"1": True, "0": False},
     "voxceleb": {"1": True, "0": False},
-    "kaldi": {"target": True, "nontarget": False},
+    "kaldi": {"target": True, "nontarget": False, "tgt": True, "imp": False, "1": True, "0": False},
 }
 LINES_AT_ONCE = 100_000  # written together, to limit memory
+
+logger = logging.getLogger(__name__)
 
 
 def enrolments_path(path: str | Path) -> Path:
@@ -101,7 +105,9 @@ def read_trials(path: str | Path, manifest: Manifest, enrolments: str | Path | N
 
     Raises:
         InputError, naming file and line: unknown names, another form or a mixture of forms, labels that contradict the .spk
-            file, recordings compared with themselves, no targets or no non-targets.
+            file or each other, recordings compared with themselves, no targets or no non-targets.
+
+    Warns of trials that the list has twice.
     """
     path = Path(path)
     if enrolments is None and enrolments_path(path).is_file():
@@ -120,6 +126,7 @@ def read_trials(path: str | Path, manifest: Manifest, enrolments: str | Path | N
     form = reader.read(path)
     lines, enrol, test, targets = reader.columns()
     trials = TrialList(models, enrol, test, targets, reader.interferers, names)
+    _tell_repeated(path, lines, trials, manifest)
     if form == "csc":
         return ListedTrials(path, manifest, speakers, lines, trials).with_own_interferers(seed)
     speakers = speakers or read_labels(manifest, "spk")  # without a .spk file, it raises the error
@@ -132,14 +139,23 @@ class _Recordings:
     def __init__(self, manifest: Manifest) -> None:
         require_distinct(manifest)
         self.manifest = manifest
-        self._places = {name: recording for recording, name in enumerate(manifest.names)}
+        names = [normal(name) for name in manifest.names]
+        if pairs := alike(manifest.names):
+            raise InputError(
+                f"{manifest.path}: {ascii(pairs[0][0])} and {ascii(pairs[0][1])} differ in their Unicode form alone; rename one"
+            )
+        self._places = {name: recording for recording, name in enumerate(names)}
         stems: dict[str, list[int]] = {}
-        for recording, name in enumerate(manifest.names):
+        for recording, name in enumerate(names):
             stems.setdefault(str(PurePosixPath(name).with_suffix("")), []).append(recording)
         self._ambiguous = {stem: found for stem, found in stems.items() if len(found) > 1}
         for stem, found in stems.items():
             if stem not in self._ambiguous:
                 self._places.setdefault(stem, found[0])
+
+    def has(self, name: str) -> bool:
+        """Whether a recording has this name."""
+        return name in self._places or name in self._ambiguous
 
     def find(self, name: str, role: str) -> int:
         """Number of a recording. InputError, without file and line. `role`: what the name is in the list, for the message."""
@@ -214,7 +230,7 @@ class _Reader:
         for number, line in _lines(path):
             try:
                 if not form:
-                    form, first = _form(line), number
+                    form, first = self._form(line), number
                     if form == "csc":
                         continue
                 self._add(line, number, form, first)
@@ -223,6 +239,22 @@ class _Reader:
         if not self._lines:
             raise InputError(f"{path}: holds no trials; expected one per line, see `csc trials`")
         return form
+
+    def _form(self, line: str) -> str:
+        """Which form the first line has. 1 or 0 may be a label at either end or a name: the other two must be known."""
+        fields = _fields(line)
+        if len(fields) != 3 or fields[0] not in LABELS["voxceleb"] or fields[2] not in LABELS["voxceleb"]:
+            return _form(line)
+        known = self._enrolments[1] if self._enrolments else None
+        fits = {
+            form: self._recordings.has(test) and (self._recordings.has(model) if known is None else model in known)
+            for form, (model, test) in (("voxceleb", fields[1:]), ("kaldi", fields[:2]))
+        }
+        if fits["voxceleb"] == fits["kaldi"]:
+            raise InputError(
+                f"found {line!r}, in which either end may be the label; write target or nontarget at the end"
+            )
+        return "voxceleb" if fits["voxceleb"] else "kaldi"
 
     def _add(self, line: str, number: int, form: str, first: int) -> None:
         fields = line.split("\t") if form == "csc" else _fields(line)
@@ -278,14 +310,13 @@ def _form(line: str) -> str:
         return "csc"
     if len(fields) != 3:
         raise InputError(f"has {len(fields)} fields, expected {', or '.join(FORMS.values())}; correct the line")
-    # Kaldi first: a model may have the name 1, but a recording will hardly have the name target.
-    if fields[2] in LABELS["kaldi"]:
-        return "kaldi"
-    if fields[0] in LABELS["voxceleb"]:
-        return "voxceleb"
+    # VoxCeleb's last: a model may have the name 1, but a recording will hardly have the name target, or 1.
+    for form, label in (("kaldi", fields[2]), ("voxceleb", fields[0])):
+        if label in LABELS[form]:
+            return form
     raise InputError(
-        f"begins with {fields[0]!r} and ends with {fields[2]!r}, expected 1 or 0 at the start, or target or nontarget at the "
-        "end; correct the label"
+        f"begins with {fields[0]!r} and ends with {fields[2]!r}, expected 1 or 0 at the start, or target, nontarget, tgt, imp, "
+        "1 or 0 at the end; correct the label"
     )
 
 
@@ -309,14 +340,31 @@ def _fields(line: str) -> list[str]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Numbers and texts of the lines that are not empty. One line at a time: a whole list could take gigabytes."""
-    number = 0
-    try:
-        with open(path, encoding="utf-8") as file:
-            for number, line in enumerate(file, start=1):
-                if not line.isspace():
-                    yield number, line.removesuffix("\n")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not UTF-8 after line {number}; expected a text file, see `csc trials`") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path, or see `csc trials`") from error
+    """Numbers and texts, in NFC, of the lines that are not empty. One line at a time: a whole list could take gigabytes."""
+    for number, line in enumerate(iterate_lines(path), start=1):
+        if line and not line.isspace():
+            yield number, normal(line)
+
+
+def _tell_repeated(path: Path, lines: np.ndarray, trials: TrialList, manifest: Manifest) -> None:
+    """Warns of trials that are listed twice: they count twice. InputError if one is a target once and a non-target once."""
+    pairs = trials.enrol * len(manifest) + trials.test
+    _, first, number = np.unique(pairs, return_index=True, return_inverse=True)
+    earlier = first[number]
+    repeated = np.flatnonzero(earlier != np.arange(len(pairs)))
+    if not len(repeated):
+        return
+
+    def place(trial: int) -> str:
+        model = trials.model_names(manifest)[trials.enrol[trial]]
+        return f"{path}:{lines[trial]}: {model} {manifest.names[trials.test[trial]]}"
+
+    contrary = repeated[trials.targets[repeated] != trials.targets[earlier[repeated]]]
+    if len(contrary):
+        trial = int(contrary[0])
+        raise InputError(f"{place(trial)} has the other label on line {lines[earlier[trial]]}; keep one of the two")
+    trial = int(repeated[0])
+    logger.warning(
+        "%s is already on line %d; %d of %d trials are repeated and count again",
+        place(trial), lines[earlier[trial]], len(repeated), len(pairs),
+    )  # fmt: skip

@@ -34,17 +34,19 @@ def test_embeddings_of_another_form():
 
 
 def test_waveforms_without_a_voice():
-    sound = np.ones(10, dtype=np.float32)
+    sound = np.arange(10, dtype=np.float32)
     require_voices("x", [sound], 10)
     with pytest.raises(InputError, match="encoder x: recording 2 of 2 has 9 samples, expected 10 at least"):
         require_voices("x", [sound, sound[:9]], 10)
     with pytest.raises(InputError, match="encoder x: recording 1 of 2 is digitally silent"):
         require_voices("x", [0 * sound, sound], 10)
+    with pytest.raises(InputError, match="encoder x: recording 2 of 2 is digitally silent"):
+        require_voices("x", [sound, 0 * sound + np.float32(0.01)], 10)  # the zero of a recorder
 
 
 def test_single_encoder():
     encoder = SingleEncoder("x", 16000, 2, lambda waveforms: np.array([[w.sum(), 4.0] for w in waveforms]))
-    waveforms = [np.full(3, 1.0), np.full(2, -1.5)]
+    waveforms = [np.array([0.0, 1.0, 2.0]), np.array([-1.0, -2.0])]
     np.testing.assert_allclose(encoder.enrol(waveforms), [[0.6, 0.8], [-0.6, 0.8]], rtol=1e-6)
     found = encoder.test(waveforms)
     np.testing.assert_array_equal(found.streams, encoder.enrol(waveforms)[:, None])

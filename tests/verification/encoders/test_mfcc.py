@@ -33,6 +33,7 @@ def triangle(band, hertz):
 
 def test_coefficients_by_definition(waveforms):
     waveform = waveforms[0].astype(np.float64)
+    waveform -= waveform.mean()
     found = mfcc(waveforms[0])
     assert found.shape == (1 + (9000 - 400) // 160, 24)
     start = 7 * 160
@@ -60,8 +61,16 @@ def test_filters_overlap_to_one():
     assert (filters.max(axis=1) > 0).all(), "a band without a bin has no energy"
 
 
-def test_level_is_not_heard(waveforms):
-    np.testing.assert_allclose(embedding(0.01 * waveforms[0]), embedding(waveforms[0]), atol=1e-4)
+@pytest.mark.parametrize(
+    "change", [lambda x: 0.01 * x, lambda x: -x, lambda x: x + 0.1], ids=["level", "sign", "offset"]
+)
+def test_level_sign_and_offset_are_not_heard(waveforms, change):
+    np.testing.assert_allclose(embedding(change(waveforms[0])), embedding(waveforms[0]), atol=1e-3)
+
+
+def test_a_late_start_is_hardly_heard(waveforms):
+    whole, late = mfcc_encoder("mfcc").enrol([waveforms[0], waveforms[0][37:]])
+    assert whole @ late > 0.99
 
 
 def test_a_channel_moves_the_mean_alone(waveforms):

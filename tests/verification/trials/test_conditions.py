@@ -115,11 +115,16 @@ def test_a_file_without_a_list(tmp_path, text):
         read_conditions(tmp_path / "c.yaml")
 
 
+def test_a_mark_and_line_ends_of_windows(tmp_path):
+    (tmp_path / "c.yaml").write_bytes(EXAMPLE.read_text(encoding="utf-8").replace("\n", "\r\n").encode("utf-8-sig"))
+    assert read_conditions(tmp_path / "c.yaml") == STANDARD
+
+
 def test_unreadable_files(tmp_path):
     with pytest.raises(InputError, match="none.yaml: cannot be read .No such file"):
         read_conditions(tmp_path / "none.yaml")
     (tmp_path / "latin.yaml").write_bytes("- {name: Gerät}".encode("latin-1"))
-    with pytest.raises(InputError, match="latin.yaml: byte 12 is not UTF-8"):
+    with pytest.raises(InputError, match="latin.yaml:1: found .*Ger.xe4t.*, which is not UTF-8"):
         read_conditions(tmp_path / "latin.yaml")
     (tmp_path / "bell.yaml").write_text("- name: \a\n")
     with pytest.raises(InputError, match="bell.yaml: is not YAML that can be read .unacceptable character") as caught:

@@ -1,5 +1,6 @@
 """Lists of trials: pairs by hand and by a second implementation, the forms of files, and one line for each error."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -339,7 +340,7 @@ OWN = "label\tenrol\ttest\tinterferers\n1\tA/0\tA/1\tB/0\n"
         (
             "A/0 B/0 impostor\n",
             1,
-            "begins with 'A/0' and ends with 'impostor', expected .* target or nontarget at the end",
+            "begins with 'A/0' and ends with 'impostor', expected .* or target, nontarget, tgt, imp, 1 or 0 at the end",
         ),
         ("1 A/0 A/1 B/0\n", 1, "has 4 fields, expected the header label enrol test interferers"),
         (kaldi() + "1 A/0 A/2\n", 6, "has the form `1 enrol test` .*, but line 1 has `enrol test target`"),
@@ -405,7 +406,7 @@ def test_enrolments_and_lists_that_do_not_fit(corpus, tmp_path):
     with pytest.raises(InputError, match=r"absent.txt: cannot be read"):
         read_trials(tmp_path / "absent.txt", corpus)
     (tmp_path / "latin.txt").write_bytes("1 A/0 B/é\n".encode("latin-1"))
-    with pytest.raises(InputError, match=r"latin.txt: is not UTF-8 after line 0"):
+    with pytest.raises(InputError, match=r"latin.txt:1: found 1 A/0 B/.xe9, which is not UTF-8"):
         read_trials(tmp_path / "latin.txt", corpus)
 
 
@@ -456,6 +457,12 @@ def test_attributes(table, tmp_path):
         "gender": ["f", "m", "f", "m"],
         "age_group": ["child", "adult", "child", ""],
     }
+    table.write_bytes(TABLE.replace("\n", "\r\n").replace("A", "Jos\u00e9").encode("utf-8-sig"))
+    other = read_speaker_attributes(table, manifest, ["x/Jose\u0301", "x/B", "x/Jose\u0301", "y/Jos\u00e9"])
+    assert {name: values.tolist() for name, values in other.items()} == {
+        name: values.tolist() for name, values in attributes.items()
+    }
+    table.write_text(TABLE)
     # Below x, the corpus is the folder above the manifest's root.
     write_manifest(tmp_path / "below.tsv", tmp_path / "x", [("A/1.wav", 1), ("C/1.wav", 1)])
     below = read_speaker_attributes(table, read_manifest(tmp_path / "below.tsv"), ["A", "C"])
@@ -479,3 +486,53 @@ def test_faulty_tables(table, tmp_path, text, message):
     table.write_text(text)
     with pytest.raises(InputError, match=message):
         read_speaker_attributes(table, read_manifest(tmp_path / "test.tsv"), ["x/A", "x/B", "x/A", "y/A"])
+
+
+def trailing(pairs=PAIRS, labels=("1", "0")):
+    return "".join(f"{enrol} {test} {labels[0] if target else labels[1]}\n" for enrol, test, target in pairs)
+
+
+@pytest.mark.parametrize("labels", [("1", "0"), ("tgt", "imp"), ("target", "nontarget")])
+def test_labels_at_the_end(corpus, labels):
+    same(listed(corpus, trailing(labels=labels)), listed(corpus, voxceleb()))
+
+
+def test_a_label_at_either_end(corpus):
+    """Models called 1 and 0: what is known tells names from labels."""
+    enrolments = "1 A/0 A/1\n0 B/0\n"
+    trials = listed(corpus, "1 A/2 1\n1 B/2 0\n0 B/3 1\n0 C/1 0\n", enrolments)
+    expected = listed(corpus, "1 A/2 target\n1 B/2 nontarget\n0 B/3 target\n0 C/1 nontarget\n", enrolments)
+    same(trials, expected)
+    enrolments_path(corpus.path.with_name("list.txt")).unlink()
+    with pytest.raises(
+        InputError, match=r"list.txt:1: found '1 A/0 0', in which either end may be the label; write target"
+    ):
+        listed(corpus, "1 A/0 0\n")
+
+
+def test_marks_line_ends_and_forms(corpus):
+    """A list with a byte order mark and CRLF; a name that the manifest has decomposed and the list composed."""
+    plain = listed(corpus, voxceleb())
+    corpus.path.with_name("list.txt").write_bytes(voxceleb().replace("\n", "\r\n").encode("utf-8-sig"))
+    same(read_trials(corpus.path.with_name("list.txt"), corpus), plain)
+    names = tuple(name.replace("A/0", "Jose\u0301") for name in corpus.names)
+    same(listed(replace(corpus, names=names), voxceleb().replace("A/0", "José")), plain)
+    both = (*names[:1], "José.wav", *names[2:])
+    with pytest.raises(InputError, match=r"'Jose.u0301.wav' and 'Jos.xe9.wav' differ in their Unicode form alone"):
+        listed(replace(corpus, names=both), voxceleb())
+
+
+def test_repeated_trials_are_told(corpus, caplog):
+    trials = listed(corpus, voxceleb() + voxceleb(PAIRS[1:3]))
+    assert len(trials.enrol) + trials.dropped == 7
+    (message,) = caplog.messages
+    assert message.endswith(
+        "list.txt:6: A/0.wav B/1.wav is already on line 2; 2 of 7 trials are repeated and count again"
+    )
+    caplog.clear()
+    listed(corpus, voxceleb())
+    assert not caplog.messages
+    with pytest.raises(
+        InputError, match=r"list.txt:6: A/0.wav A/1.wav has the other label on line 1; keep one of the two"
+    ):
+        listed(corpus, voxceleb() + "0 A/0 A/1\n")

@@ -296,7 +296,7 @@ def test_output_below_a_file(place, capsys):
 @pytest.fixture
 def unwritten(monkeypatch: pytest.MonkeyPatch) -> None:
     """No figures: they take longer than all of the rest."""
-    monkeypatch.setattr(benchmark, "write_report", lambda folder, report: folder)
+    monkeypatch.setattr(benchmark, "write_report", lambda folder, report: folder.path)
 
 
 def test_training_speakers_are_refused(place, unwritten, capsys):

@@ -18,7 +18,7 @@ from csc_fairseq.verification.evaluation.evaluation_set import EvaluationSet, Ev
 from csc_fairseq.verification.evaluation.preflight import preflight
 from csc_fairseq.verification.evaluation.provenance import facts_of, settings_of
 from csc_fairseq.verification.evaluation.report import Report, write_report
-from csc_fairseq.verification.evaluation.result_folder import prepare_folder, save_scores
+from csc_fairseq.verification.evaluation.result_folder import open_folder, prepare_folder, save_scores
 from csc_fairseq.verification.evaluation.results import Result, differences, measure
 from csc_fairseq.verification.evaluation.scoring import Scores
 from csc_fairseq.verification.metrics.calibration import Calibration, CalibrationError
@@ -35,15 +35,18 @@ def run_benchmark(options: BenchmarkOptions, progress: bool = False) -> Report:
     conditions = chosen_conditions(options, sets.test)
     compared = read_compared(options.encoders, options.device)  # all, so errors come at once
     preflight(options, sets, conditions, encoders_of(compared))
-    prepare_folder(options, sets.test)
-    measured = [
-        measure_sum(one, [EncoderRun(part, options, conditions, progress) for part in one.parts], sets)
-        if isinstance(one, ComparedSum)
-        else measure_encoder(EncoderRun(one, options, conditions, progress), sets)
-        for one in compared
-    ]
-    report = make_report(options, sets.test, conditions, measured)
-    write_report(options.out, report)
+    with open_folder(options) as folder:
+        prepare_folder(folder, options, sets.test)
+        measured = []
+        for one in compared:
+            if isinstance(one, ComparedSum):
+                found = measure_sum(one, [EncoderRun(part, options, conditions, progress) for part in one.parts], sets)
+            else:
+                found = measure_encoder(EncoderRun(one, options, conditions, progress), sets)
+            save_scores(folder, one.name, found.scores)
+            measured.append(found)
+        report = make_report(options, sets.test, conditions, measured)
+        write_report(folder, report)
     return report
 
 
@@ -77,7 +80,7 @@ class MeasuredEncoder:
 
 
 def measure_encoder(run: EncoderRun, sets: EvaluationSets) -> MeasuredEncoder:
-    """Embeds, scores and measures; the scores are saved."""
+    """Embeds, scores and measures."""
     cohort = run.cohort(sets.cohort) if sets.cohort else None
     found = run.score(sets.test, "test", cohort)
     development = run.score(sets.development, "dev") if sets.development is not None else None
@@ -101,7 +104,7 @@ def measure_scores(
     development: Mapping[str, Scores] | None,
     fitted: FittedSum | None = None,
 ) -> MeasuredEncoder:
-    """Calibrates on the development scores if there are any, saves scores, and measures. Scores are by condition."""
+    """Calibrates on the development scores if there are any, and measures. Scores are by condition."""
     calibration = uncalibrated = None
     if development is not None:
         try:
@@ -109,7 +112,6 @@ def measure_scores(
         except CalibrationError as error:  # the other figures are worth having
             uncalibrated = str(error)
     best = {condition: scores.best for condition, scores in found.items()}
-    save_scores(options.out, compared.name, best)
     results, drawn = measure(compared.name, found, sets.test.labelled, options.replicates, options.seed, calibration)
     return MeasuredEncoder(compared, best, results, drawn, uncalibrated, fitted)
 

@@ -5,12 +5,15 @@ the bit for any number of processes.
 """
 
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from multiprocessing.connection import wait
 
 import torch
 from tqdm import tqdm
@@ -123,9 +126,16 @@ _encoder: Encoder | None = None
 
 def _start_worker(spec: str, material: Material) -> None:
     global _worker
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first one ends the others
     torch.set_num_threads(1)
     _worker = spec, material
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed tells its workers nothing: they would wait for work, and for memory, for ever."""
+    wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
 
 
 def _work(task: Task) -> Embedded:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from csc_fairseq.files import replacing
 from csc_fairseq.page import STYLE, picture
 from csc_fairseq.verification.evaluation.plots import det_curves, error_against_level, histograms
+from csc_fairseq.verification.evaluation.result_folder import ResultFolder
 from csc_fairseq.verification.evaluation.results import P_TARGETS, Difference, Result
 from csc_fairseq.verification.evaluation.tables import (
     Table,
@@ -76,22 +76,21 @@ class Report:
         return found
 
 
-def write_report(folder: Path, report: Report) -> Path:
-    """Writes the files, each as a whole or not at all; returns the page's path."""
+def write_report(folder: ResultFolder, report: Report) -> Path:
+    """Writes the files, each as a whole or not at all, removes figures of earlier conditions; returns the page's path."""
     results = {
         **report.settings,
         "results": [asdict(result) for result in report.results],
         "differences": [asdict(difference) for difference in report.differences],
     }
-    _write(folder / "results.json", (json.dumps(results, indent=2) + "\n").encode())
+    folder.write("results.json", (json.dumps(results, indent=2) + "\n").encode())
     facts = "".join(f"- {name}: {text}\n" for name, text in report.facts.items())
     tables = report.tables()
-    _write(folder / "results.md", "\n".join([f"# {report.title}\n\n{facts}", *(t.markdown() for t in tables)]).encode())
-    for name in ("det.png", "levels.png", *(path.name for path in folder.glob("scores_*.png"))):
-        (folder / name).unlink(missing_ok=True)  # of an earlier evaluation, with other conditions
-    figures = report.figures()
+    folder.write("results.md", "\n".join([f"# {report.title}\n\n{facts}", *(t.markdown() for t in tables)]).encode())
+    figures = {f"{name.replace(' ', '_')}.png": figure for name, figure in report.figures().items()}
+    folder.remove([name for name in folder.listed("*.png") if name not in figures])
     for name, (image, _) in figures.items():
-        _write(folder / f"{name.replace(' ', '_')}.png", image)
+        folder.write(name, image)
     items = "".join(f"<li>{escape(name)}: {escape(text)}</li>" for name, text in report.facts.items())
     body = [
         f"<h1>{escape(report.title)}</h1><ul>{items}</ul>",
@@ -103,10 +102,5 @@ def write_report(folder: Path, report: Report) -> Path:
     page = (
         f'<!doctype html>\n<html lang="en">\n<head>{head}</head>\n<body>\n' + "\n".join(body) + "\n</body>\n</html>\n"
     )
-    _write(folder / "report.html", page.encode())
-    return folder / "report.html"
-
-
-def _write(path: Path, content: bytes) -> None:
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
+    folder.write("report.html", page.encode())
+    return folder.path / "report.html"

@@ -68,7 +68,7 @@ def options(data: Path, tmp_path: Path) -> BenchmarkOptions:
 @pytest.fixture
 def unwritten(monkeypatch: pytest.MonkeyPatch) -> None:
     """Scores and embeddings alone: drawing the figures takes longer than all of the rest."""
-    monkeypatch.setattr(benchmark, "write_report", lambda folder, report: folder)
+    monkeypatch.setattr(benchmark, "write_report", lambda folder, report: folder.path)
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_an_interrupted_evaluation_goes_on(options, module, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run_benchmark(options)
     kept = sorted(Path(name).name for name in contents(options.out))
-    assert kept == ["clean.enrolment.npz", "clean.test.npz", "trials.txt"]
+    assert kept == [".lock", "clean.enrolment.embedded", "clean.test.embedded", "files.json", "trials.txt"]
     (module / "stop").unlink()
     calls.write_text("")
     run_benchmark(options)
@@ -306,6 +306,25 @@ def test_what_an_earlier_evaluation_left_goes(options, unwritten, tmp_path):
     assert (options.out / "trials.txt").exists()
     run_benchmark(replace(options, encoders=("two=mfcc",), trials=tmp_path / "list.txt"))
     assert not (options.out / "trials.txt").exists()
+
+
+def test_files_of_others_stay(options, unwritten):
+    """What an evaluation did not write is neither replaced nor removed, and is told before anything is done."""
+    options.out.mkdir()
+    (options.out / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"out: holds notes.txt, which no evaluation wrote; choose an empty folder"):
+        run_benchmark(options)
+    assert contents(options.out) == {"notes.txt": b"mine"}
+    (options.out / "notes.txt").unlink()
+
+    run_benchmark(options)
+    (options.out / "scores" / "mine").mkdir()
+    for name in ("scores/mine/clean.npy", "scores/mfcc/mine.npy", "scores_mine.png", "results.md"):
+        (options.out / name).write_text("mine")
+    run_benchmark(replace(options, encoders=("other=mfcc",)))
+    found = contents(options.out)
+    assert sum(content == b"mine" for content in found.values()) == 4
+    assert {name for name in found if name.startswith("scores/mfcc")} == {"scores/mfcc/mine.npy"}
 
 
 def test_a_list_in_the_folder_is_not_overwritten(options):

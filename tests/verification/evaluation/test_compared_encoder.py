@@ -34,7 +34,7 @@ def test_an_evaluation_reads_a_checkpoint_once(data, tmp_path, monkeypatch, kind
     else:
         save_cfg(path, *make_wav2vec())
     (tmp_path / "clean.yaml").write_text("- {name: clean}\n")
-    monkeypatch.setattr(benchmark, "write_report", lambda folder, report: folder)  # figures take time
+    monkeypatch.setattr(benchmark, "write_report", lambda folder, report: folder.path)  # figures take time
     options = BenchmarkOptions((str(path),), data / "test.tsv", tmp_path / "out", conditions=tmp_path / "clean.yaml")
     options = replace(options, dev=data / "dev.tsv", cohort=data / "cohort.tsv", top_k=4, seconds=0.2, replicates=5)
     reads = count_reads(monkeypatch)

@@ -148,7 +148,7 @@ def test_a_sum_in_an_evaluation(options):
 
 
 def test_a_sum_has_no_normalised_scores(options, data, monkeypatch):
-    monkeypatch.setattr(benchmark, "write_report", lambda folder, report: folder)
+    monkeypatch.setattr(benchmark, "write_report", lambda folder, report: folder.path)
     cohort = replace(options, encoders=(f"both={BANDS}+mfcc", "mfcc"), cohort=data / "cohort.tsv", top_k=4)
     report = run_benchmark(cohort)
     table = next(table for table in report.tables() if "normalisation" in table.title)

@@ -42,8 +42,8 @@ def test_kept_embeddings_are_used_again(material, trials, tmp_path):
         for column in ("best", "oracle", "wrong"):
             np.testing.assert_array_equal(getattr(one, column), getattr(found[name], column))
         assert (one.si_snri, one.sdri) == (found[name].si_snri, found[name].sdri)
-    kept = {f"{name}.npz" for name in ("clean.enrolment", "clean.test", f"{LOUD.name}.test")}
-    kept |= {"both sides.enrolment.npz", "both sides.test.npz"}
+    kept = {f"{name}.embedded" for name in ("clean.enrolment", "clean.test", f"{LOUD.name}.test")}
+    kept |= {"both sides.enrolment.embedded", "both sides.test.embedded"}
     assert {path.name for path in tmp_path.iterdir()} == kept
 
     without_streams = ToneEncoder()  # those of another key are not used

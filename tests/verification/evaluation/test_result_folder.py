@@ -28,7 +28,10 @@ def test_what_was_written_is_replaced_and_removed(tmp_path):
         folder.remove([*folder.listed("scores/two/*.npy"), "scores/two/mine.npy"])
     assert (tmp_path / "a.json").read_bytes() == b"4"
     assert names(tmp_path) == {"a.json", "scores/one/clean.npy", "scores/two/mine.npy"}
-    with ResultFolder(tmp_path) as folder, pytest.raises(InputError, match=r"mine.npy: is there, and no evaluation wrote"):
+    with (
+        ResultFolder(tmp_path) as folder,
+        pytest.raises(InputError, match=r"mine.npy: is there, and no evaluation wrote"),
+    ):
         folder.write("scores/two/mine.npy", b"5")
     assert (tmp_path / "scores" / "two" / "mine.npy").read_text() == "mine"
 

@@ -19,7 +19,8 @@ FAIRSEQ, OURS = "fairseq", "csc_fairseq."
 
 
 def register() -> None:
-    """Registers tasks, models, criterions and optimizers with fairseq, and lets its `checkpoint_utils` open bundles of csc.
+    """Registers tasks, models, criterions and optimizers with fairseq, lets its `checkpoint_utils` open bundles of csc, and
+    surrounds its training (`training/hooks.py`).
 
     Importing csc_fairseq does this by itself, before or after fairseq. To call it again does nothing.
 
@@ -33,8 +34,12 @@ def register() -> None:
     import csc_fairseq.tasks.csc_pretraining
     import csc_fairseq.tasks.speaker_verification  # noqa: F401
     from csc_fairseq.models.bundles import let_fairseq_read_bundles
+    from csc_fairseq.training.hooks import surround_fairseq, surround_loop, train_module
 
     let_fairseq_read_bundles()
+    surround_fairseq()
+    if train_module() is not None:
+        surround_loop()
 
 
 def register_when_fairseq_is_there() -> None:

@@ -1,5 +1,6 @@
 """Files of checkpoints: written completely or not at all, found readable or not, written by one training at a time."""
 
+import errno
 import fcntl
 import os
 import re
@@ -89,46 +90,43 @@ def fault(path: Path) -> str | None:
     except Exception as error:  # a damaged file fails with any exception
         if path.is_file() and path.stat().st_size == 0:
             return "it is empty"
-        lines = str(error).splitlines()
-        return "it is cut short or no checkpoint" if not isinstance(error, OSError) else (error.strerror or lines[0])
+        # To seek before the beginning, as the end of a cut archive asks for, is an invalid argument.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            return error.strerror
+        return "it is cut short or no checkpoint"
 
 
 @dataclass(frozen=True)
 class SavedTraining:
-    """What a checkpoint tells about its training. path: the file. entries: its dictionary; the tensors in it are not read yet."""
+    """What a checkpoint tells about its training.
+
+    path: the file. updates: made so far. epoch: that it goes on with, counted from 1. batches: of that epoch, seen by each rank.
+    options: by section, "dataset" or "model"; none in checkpoints of older versions of fairseq. shapes: of the model's weights.
+    """
 
     path: Path
-    entries: Mapping[str, Any]
-
-    @property
-    def updates(self) -> int:
-        """Updates made."""
-        return int(self.entries["optimizer_history"][-1]["num_updates"])
-
-    @property
-    def epoch(self) -> int:
-        """The epoch that it goes on with, counted from 1."""
-        return int(self.entries["extra_state"]["train_iterator"]["epoch"])
-
-    @property
-    def batches(self) -> int:
-        """Batches of that epoch that were seen already, by each rank."""
-        return int(self.entries["extra_state"]["train_iterator"].get("iterations_in_epoch", 0))
-
-    def options(self, section: str) -> Mapping[str, Any]:
-        """Options of "dataset", "model", …; none in checkpoints of older versions of fairseq."""
-        return (self.entries.get("cfg") or {}).get(section) or {}
+    updates: int
+    epoch: int
+    batches: int
+    options: Mapping[str, Mapping[str, Any]]
+    shapes: Mapping[str, tuple[int, ...]]
 
 
 def saved_training(path: Path) -> SavedTraining | None:
-    """What a readable checkpoint tells; None if it is not of a training."""
+    """What a readable checkpoint tells, without reading its weights; None if it is not of a training."""
     try:
         entries = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-        saved = SavedTraining(path, entries)
-        _ = saved.updates, saved.epoch, saved.batches
+        iterator = entries["extra_state"]["train_iterator"]
+        return SavedTraining(
+            path,
+            int(entries["optimizer_history"][-1]["num_updates"]),
+            int(iterator["epoch"]),
+            int(iterator.get("iterations_in_epoch", 0)),
+            {name: section for name, section in (entries.get("cfg") or {}).items() if isinstance(section, Mapping)},
+            {name: tuple(weight.shape) for name, weight in entries["model"].items()},
+        )
     except Exception:  # of any kind, for files of any kind
         return None
-    return saved
 
 
 def newest_readable(folder: Path, names: re.Pattern[str]) -> SavedTraining | None:

@@ -75,8 +75,9 @@ def require_same_batches(saved: SavedTraining, cfg: Any) -> None:
     if not saved.batches or cfg.checkpoint.reset_dataloader:
         return
     for section, name in BATCHING:
-        before, now = saved.options(section).get(name), cfg[section][name]
-        if saved.options(section) and before != now:
+        options = saved.options.get(section, {})
+        before, now = options.get(name), cfg[section][name]
+        if name in options and before != now:
             option = f"{section}.{name}"
             raise InputError(
                 f"{saved.path}: was saved in the middle of epoch {saved.epoch} with {option}={_shown(before)}, and now it is "
@@ -112,7 +113,7 @@ def in_words_of_hydra(error: Exception, path: Path, trainer: Any) -> InputError 
 def _differences(path: Path, trainer: Any) -> str:
     """Which options of the model, or else which of its weights, are not those of the checkpoint; and what to do."""
     saved = saved_training(path)
-    before = saved.options("model") if saved else {}
+    before = saved.options.get("model", {}) if saved else {}
     now = trainer.cfg.model
     options = [name for name in before if name in now and before[name] != now[name]]
     named = [f"model.{name}={_shown(before[name])}, now {_shown(now[name])}" for name in options if name != "_name"]
@@ -121,12 +122,12 @@ def _differences(path: Path, trainer: Any) -> str:
     if named:
         remedy = "take its values"
     else:
-        weights = saved.entries.get("model", {}) if saved else {}
-        ours = trainer.get_model().state_dict()
+        weights = saved.shapes if saved else {}
+        ours = {name: tuple(weight.shape) for name, weight in trainer.get_model().state_dict().items()}
         named = [
             f"{name} is {_size(weights[name])}, now {_size(ours[name])}"
             for name in weights
-            if name in ours and weights[name].shape != ours[name].shape
+            if name in ours and weights[name] != ours[name]
         ]
         named += [f"{name} is {'new' if name in ours else 'gone'}" for name in sorted(set(weights) ^ set(ours))]
         remedy = "train on what it was trained on"
@@ -134,8 +135,8 @@ def _differences(path: Path, trainer: Any) -> str:
     return f"{'; '.join(named[:MOST_NAMED])}{more}; {remedy}, or choose another folder with hydra.run.dir"
 
 
-def _size(weight: Any) -> str:
-    return " x ".join(map(str, weight.shape)) or "one number"
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape)) or "one number"
 
 
 def _shown(value: Any) -> str:

@@ -43,7 +43,9 @@ def test_rows(ablations, tmp_path):
     rows = ["base", "speaker", "bank", "attention_to_views"]
     status, printed = ablations(ROWS=" ".join(rows))
     assert status == 0, printed[-3000:]
-    assert {result["encoder"] for result in json.loads((out / "evaluation" / "results.json").read_text())["results"]} == set(rows)
+    assert {
+        result["encoder"] for result in json.loads((out / "evaluation" / "results.json").read_text())["results"]
+    } == set(rows)
     settings = {row: read_checkpoint(out / row / "checkpoints" / "checkpoint_last.pt").entries["cfg"] for row in rows}
     assert [settings[row]["task"]["identity"] for row in rows] == ["cluster", "speaker", "cluster", "cluster"]
     assert [settings[row]["model"]["memory"] for row in rows] == ["none", "none", "bank", "none"]

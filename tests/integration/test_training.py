@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from tests.integration.running import BIN, environment, logged, run_ranks, run_script, run_together, train
 
@@ -197,6 +198,11 @@ UNLABELLED = ("csc_small_unlabelled", "csc_base_unlabelled")
 def test_configurations_are_found_by_name_from_anywhere(name, tmp_path):
     pretrained = ("model.pretrained=/pretrained.pt",) if name in TUNING else ()
     words = [str(BIN / "fairseq-hydra-train"), "--config-name", name, "task.data=/data", *pretrained]
-    answer = run_script(*words, "--cfg", "job", "--resolve", cwd=tmp_path)
+    answer = run_script(*words, "--cfg", "all", cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr[-2000:]
-    assert f"save_dir: runs/{name}/checkpoints" in answer.stdout and "data: /data" in answer.stdout
+    settings = yaml.safe_load(answer.stdout)
+    assert settings["hydra"]["run"]["dir"] == f"runs/{name}" and settings["task"]["data"] == "/data"
+    # In the run's folder, or the job's with --multirun, whose folders are below the run's and named by what differs.
+    assert settings["checkpoint"]["save_dir"] == "${hydra:runtime.output_dir}/checkpoints"
+    assert settings["common"]["tensorboard_logdir"] == "${hydra:runtime.output_dir}/tensorboard"
+    assert settings["hydra"]["sweep"] == {"dir": "${hydra.run.dir}", "subdir": "${hydra.job.override_dirname}"}

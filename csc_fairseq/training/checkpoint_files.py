@@ -102,6 +102,7 @@ class SavedTraining:
 
     path: the file. updates: made so far. epoch: that it goes on with, counted from 1. batches: of that epoch, seen by each rank.
     options: by section, "dataset" or "model"; none in checkpoints of older versions of fairseq. shapes: of the model's weights.
+    has_average: whether there is a moving average of the weights beside them.
     """
 
     path: Path
@@ -110,6 +111,7 @@ class SavedTraining:
     batches: int
     options: Mapping[str, Mapping[str, Any]]
     shapes: Mapping[str, tuple[int, ...]]
+    has_average: bool
 
 
 def saved_training(path: Path) -> SavedTraining | None:
@@ -124,6 +126,7 @@ def saved_training(path: Path) -> SavedTraining | None:
             int(iterator.get("iterations_in_epoch", 0)),
             {name: section for name, section in (entries.get("cfg") or {}).items() if isinstance(section, Mapping)},
             {name: tuple(weight.shape) for name, weight in entries["model"].items()},
+            "ema" in entries["extra_state"],
         )
     except Exception:  # of any kind, for files of any kind
         return None

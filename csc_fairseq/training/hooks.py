@@ -9,6 +9,7 @@ What is replaced, and why:
     checkpoint_utils.save_checkpoint        remembers which update was saved
     checkpoint_utils.load_checkpoint        damaged files, and what does not fit, in one line; forgets the job before
     Trainer.save_checkpoint                 the patience and the scale of gradients are saved too
+    trainer.build_ema                       multiplies whole numbers, and averages what is no weight
     train.train, train.validate_and_save    nothing is left to do; a signal came
 """
 
@@ -22,6 +23,7 @@ from typing import Any
 
 import torch
 from fairseq import checkpoint_utils
+from fairseq import trainer as trainer_module
 from fairseq.distributed import utils as distributed_utils
 from fairseq.file_io import PathManager
 from fairseq.logging import progress_bar
@@ -30,8 +32,14 @@ from omegaconf import OmegaConf, open_dict
 
 from csc_fairseq.errors import InputError
 from csc_fairseq.training.checkpoint_files import FolderLock, copy_whole, save_whole, saved_training
-from csc_fairseq.training.launching import make_buffers, take_up
-from csc_fairseq.training.resuming import checkpoint_to_resume, finished, in_words_of_hydra, require_same_batches
+from csc_fairseq.training.launching import make_buffers, require_precision, take_up
+from csc_fairseq.training.resuming import (
+    checkpoint_to_resume,
+    finished,
+    in_words_of_hydra,
+    require_average,
+    require_same_batches,
+)
 from csc_fairseq.training.stopping import Stop, leave
 
 logger = logging.getLogger(__name__)
@@ -91,6 +99,7 @@ def surround_fairseq() -> None:
     _replace(checkpoint_utils, "save_checkpoint", _save_checkpoint)
     _replace(checkpoint_utils, "load_checkpoint", _load_checkpoint)
     _replace(Trainer, "save_checkpoint", _trainer_save_checkpoint)
+    _replace(trainer_module, "build_ema", _build_ema)
     checkpoint_utils.PathManager = WholeFiles
 
 
@@ -131,6 +140,7 @@ def _call_main(theirs: Callable, cfg: Any, main: Callable, **kwargs: Any) -> Non
         return theirs(cfg, main, **kwargs)
     surround_loop()
     take_up(cfg)
+    require_precision(cfg)
     with TRAINING.stop.listening():
         try:
             theirs(cfg, main, **kwargs)
@@ -183,6 +193,14 @@ def _trainer_save_checkpoint(theirs: Callable, self: Trainer, filename: str, ext
     return theirs(self, filename, {**extra_state, **ours})
 
 
+def _build_ema(theirs: Callable, model: torch.nn.Module, cfg: Any, device: torch.device) -> Any:
+    """What is no parameter, such as a bank of embeddings or a count, is taken over as it is."""
+    ema = theirs(model, cfg, device)
+    entries = model.state_dict(keep_vars=True).items()
+    ema.skip_keys = ema.skip_keys | {name for name, entry in entries if not isinstance(entry, torch.nn.Parameter)}
+    return ema
+
+
 def _load_checkpoint(theirs: Callable, cfg: Any, trainer: Trainer, **passthrough: Any) -> Any:
     if train_module() is None:
         return theirs(cfg, trainer, **passthrough)
@@ -196,6 +214,7 @@ def _load_checkpoint(theirs: Callable, cfg: Any, trainer: Trainer, **passthrough
         saved = saved_training(path)
         if saved is not None:
             require_same_batches(saved, trainer.cfg)
+            require_average(saved, trainer.cfg)
         if path != Path(cfg.save_dir) / cfg.restore_file:
             cfg = OmegaConf.create(OmegaConf.to_container(cfg))
             with open_dict(cfg):

@@ -86,6 +86,15 @@ def require_same_batches(saved: SavedTraining, cfg: Any) -> None:
             )
 
 
+def require_average(saved: SavedTraining, cfg: Any) -> None:
+    """InputError if the checkpoint holds no moving average of the weights, and the options ask to go on with one."""
+    if cfg.ema.store_ema and not saved.has_average:
+        raise InputError(
+            f"{saved.path}: was saved without ema.store_ema=true, so there is no average to go on with; drop the option, or choose "
+            "another folder with hydra.run.dir"
+        )
+
+
 def in_words_of_hydra(error: Exception, path: Path, trainer: Any) -> InputError | None:
     """The complaint in place of one of fairseq's about a checkpoint that does not fit; None for any other error.
 

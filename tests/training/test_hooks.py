@@ -1,0 +1,135 @@
+"""What is put around fairseq's functions, with stand-ins for them."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from fairseq.dataclass.configs import EMAConfig
+from fairseq.models.ema import build_ema
+from omegaconf import OmegaConf
+
+from csc_fairseq.errors import InputError
+from csc_fairseq.modules.condition_attention import MemoryBank
+from csc_fairseq.training import hooks
+from tests.training.test_checkpoint_files import saved
+
+
+@pytest.fixture
+def program(monkeypatch):
+    """fairseq's training program, as far as it is looked at."""
+    program = SimpleNamespace(should_stop_early=lambda cfg, loss: False)
+    monkeypatch.setattr(hooks, "train_module", lambda: program)
+    monkeypatch.setattr(hooks, "surround_loop", lambda: None)
+    monkeypatch.setattr(hooks, "TRAINING", hooks.Training())
+    return program
+
+
+def a_trainer(folder, updates: int = 0, batch_size: int = 4, patience: int = -1) -> SimpleNamespace:
+    cfg = OmegaConf.create(
+        {
+            "common": {"all_gather_list_size": 16},
+            "dataset": {"batch_size": batch_size, "max_tokens": None, "required_batch_size_multiple": 1},
+            "distributed_training": {"distributed_world_size": 1},
+            "optimization": {"max_update": 5, "max_epoch": 0, "stop_time_hours": 0},
+            "ema": {"store_ema": False},
+            "checkpoint": {
+                "save_dir": str(folder), "restore_file": "checkpoint_last.pt", "finetune_from_model": None,
+                "reset_dataloader": False, "reset_optimizer": False, "reset_meters": False, "patience": patience,
+            },
+        }
+    )  # fmt: skip
+    return SimpleNamespace(
+        cfg=cfg,
+        cuda=False,
+        checkpoint_suffix="",
+        data_parallel_world_size=1,
+        optimizer=None,
+        get_num_updates=lambda: updates,
+    )
+
+
+def load(trainer, extra_state):
+    """What fairseq is asked to load."""
+    asked = []
+
+    def theirs(cfg, trainer):
+        asked.append((cfg.restore_file, cfg.finetune_from_model))
+        return extra_state, SimpleNamespace(next_epoch_idx=1)
+
+    hooks._load_checkpoint(theirs, trainer.cfg.checkpoint, trainer)
+    return asked[0]
+
+
+def test_other_batches_are_refused_before_anything_is_loaded(program, tmp_path):
+    saved(tmp_path / "checkpoint_last.pt", 3, batches=3)
+    with pytest.raises(InputError, match="dataset.batch_size=4, and now it is 8"):
+        load(a_trainer(tmp_path, batch_size=8), {})
+    averaging = a_trainer(tmp_path)
+    averaging.cfg.ema.store_ema = True
+    with pytest.raises(InputError, match="saved without ema.store_ema=true"):
+        load(averaging, {})
+    assert load(a_trainer(tmp_path), {}) == ("checkpoint_last.pt", None)
+    assert not hooks.TRAINING.nothing_left
+
+
+def test_fairseq_loads_what_was_chosen(program, tmp_path):
+    saved(tmp_path / "checkpoint_1_3.pt", 3)
+    trainer = a_trainer(tmp_path)
+    trainer.cfg.checkpoint.finetune_from_model = "pretrained.pt"
+    assert load(trainer, {}) == (str(tmp_path / "checkpoint_1_3.pt"), None)
+
+
+def test_patience_is_kept(program, tmp_path):
+    """A training that ended by it has nothing left to do, one validation earlier it has."""
+    saved_state = {}
+    program.should_stop_early.best, program.should_stop_early.num_runs = 4.5, 2
+    trainer = SimpleNamespace(optimizer=SimpleNamespace())
+    hooks._trainer_save_checkpoint(lambda self, name, extra: saved_state.update(extra), trainer, "x.pt", {"epoch": 1})
+    assert saved_state == {"epoch": 1, "early_stop": {"best": 4.5, "num_runs": 2}}
+    hooks.TRAINING.forget()
+    assert not hasattr(program.should_stop_early, "best")
+    saved(tmp_path / "checkpoint_last.pt", 3)
+    load(a_trainer(tmp_path, patience=3), saved_state)
+    assert program.should_stop_early.num_runs == 2 and program.should_stop_early.best == 4.5
+    assert not hooks.TRAINING.nothing_left
+    load(a_trainer(tmp_path, patience=2), saved_state)
+    assert hooks.TRAINING.nothing_left
+    assert hooks._train(lambda *_: pytest.fail("trained"), None, None, None, None) == ([None], True)
+
+
+def test_errors_of_started_processes_are_one_line(program):
+    text = "\n\n-- Process 1 terminated with the following error:\nTraceback …\ncsc_fairseq.errors.InputError: a.tsv: is empty\n"
+
+    def theirs(cfg, main):
+        raise torch.multiprocessing.ProcessRaisedException(text, 1, 7)
+
+    cfg = OmegaConf.create(
+        {
+            "common": {"cpu": True, "tpu": False, "fp16": False},
+            "distributed_training": {"distributed_world_size": 1, "distributed_init_method": "x"},
+        }
+    )
+    with pytest.raises(InputError) as caught:
+        hooks._call_main(theirs, cfg, None)
+    assert str(caught.value) == "a.tsv: is empty"
+
+
+class Counted(torch.nn.Module):
+    """A weight, and what is none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(2))
+        self.bank = MemoryBank(4, 2, 3)
+
+
+def test_an_average_of_weights_takes_banks_and_counts_as_they_are():
+    model = Counted()
+    ema = hooks._build_ema(build_ema, model, EMAConfig(store_ema=True, ema_decay=0.75), torch.device("cpu"))
+    with torch.no_grad():
+        model.weight.fill_(3.0)
+        model.bank.filled.fill_(2)
+        model.bank.entries.fill_(0.5)
+    ema.step(model, 1)
+    assert ema.get_model().weight.tolist() == [1.5, 1.5]
+    assert ema.get_model().bank.filled == 2 and (ema.get_model().bank.entries == 0.5).all()

@@ -3,20 +3,25 @@
 import multiprocessing
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 SAME = 1.0
 """Seconds in which another signal is the same wish: a terminal or cluster sends one to all processes, and torchrun passes it on."""
 
+_listening: set["Stop"] = set()  # in this process
+
 
 class Stop:
     """Whether this process was asked to stop. A second signal ends it at once, and so does the first where nothing can be saved.
+
+    A thread looks after that: the main thread may be waiting for other processes, and would not hear of a signal then.
 
     received: the signal's number, 0 before. saves: whether updates are being made, so that the first signal waits for a save.
     """
@@ -24,49 +29,82 @@ class Stop:
     def __init__(self) -> None:
         self.received = 0
         self.saves = False
-        self._process = 0
-        self._since = 0.0
+        self._listens_in = 0  # a process
+        self._since: float | None = None
 
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Takes the signals in this process, and gives them back at the end."""
-        before = self.listen()
+        if threading.current_thread() is not threading.main_thread():  # Python gives them to the main thread alone
+            yield
+            return
+        handlers = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGCHLD)}
+        self.listen()
         try:
             yield
         finally:
-            self.saves, self._process = False, 0
-            for number, handler in before.items():
+            self.saves, self._listens_in = False, 0
+            _listening.discard(self)
+            for number, handler in handlers.items():
                 signal.signal(number, handler)
+            signal.set_wakeup_fd(-1)
+            self._wakeup.close()
 
-    def listen(self) -> dict[int, Any]:
-        """Takes the signals; the handlers that were there. None in a process that has them, and outside of its main thread."""
-        if self._process == os.getpid() or threading.current_thread() is not threading.main_thread():
-            return {}
-        self.received, self.saves, self._process = 0, False, os.getpid()
-        return {number: signal.signal(number, self._handle) for number in SIGNALS}
+    def listen(self) -> None:
+        """Takes the signals for good, for a process that fairseq started for one training. Nothing happens where they are taken."""
+        if self._listens_in == os.getpid() or threading.current_thread() is not threading.main_thread():
+            return
+        self.received, self.saves, self._since, self._listens_in = 0, False, None, os.getpid()
+        _listening.add(self)
+        numbers, self._wakeup = socket.socketpair()
+        self._wakeup.setblocking(False)
+        threading.Thread(target=self._watch, args=(numbers,), daemon=True).start()
+        signal.set_wakeup_fd(self._wakeup.fileno(), warn_on_full_buffer=False)
+        for number in SIGNALS:
+            signal.signal(number, self._note)
 
-    def _handle(self, number: int, _frame: FrameType | None) -> None:
-        # Data workers are forks with this handler. They serve until they are told to end, so that the update can be finished.
-        if os.getpid() != self._process:
-            return
-        name = signal.Signals(number).name
-        if self.received and time.monotonic() - self._since < SAME:
-            return
-        if self.received:
-            _say(f"{name}: ended at once, what came after the last checkpoint is lost")
-        elif self.saves or any(not child.daemon for child in multiprocessing.active_children()):
-            self.received, self._since = number, time.monotonic()
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        """In the main thread, between two of its steps; in data workers, too, which are forks and serve until they are ended."""
+        if self.saves:
+            self.received = self.received or number
             # A worker that was sent the same signal may have ended: PyTorch must not raise that in the middle of the update.
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            if self.saves:
-                _say(f"{name}: will save at the end of this update; a second signal ends at once")
-            else:  # the process that started those of a training on several GPUs, and waits for them
-                end_children(number)
+
+    def _watch(self, numbers: socket.socket) -> None:
+        """In the thread: hears of every signal at once."""
+        with numbers:
+            while received := numbers.recv(1):
+                if received[0] in SIGNALS:
+                    self._hear(received[0])
+
+    def _hear(self, number: int) -> None:
+        name = signal.Signals(number).name
+        if self._since is not None:
+            if time.monotonic() - self._since < SAME:
+                return
+            _say(f"{name}: ended at once, what came after the last checkpoint is lost")
+        elif self.saves:
+            self.received, self._since = number, time.monotonic()
+            _say(f"{name}: will save at the end of this update; a second signal ends at once")
+            return
+        elif any(not child.daemon for child in multiprocessing.active_children()):
+            # This process started those of a training on several GPUs, and waits for them.
+            self.received, self._since = number, time.monotonic()
+            end_children(number)
             return
         else:
             _say(f"{name}: ended; no update was being made, checkpoints are as they were")
         end_children(number)
         os._exit(128 + number)
+
+
+def _forget_in_fork() -> None:
+    """A data worker must not tell of its signals to the thread above, by the socket that it shares."""
+    if _listening:
+        signal.set_wakeup_fd(-1)
+
+
+os.register_at_fork(after_in_child=_forget_in_fork)
 
 
 def end_children(number: int = signal.SIGTERM) -> None:
@@ -84,5 +122,5 @@ def leave(number: int, line: str) -> NoReturn:
 
 
 def _say(line: str) -> None:
-    # Not by print: a signal may come in the middle of one.
+    # In one piece, whatever other threads and processes are printing.
     os.write(2, f"{line}\n".encode())

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from functools import cache, wraps
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from fairseq import checkpoint_utils
@@ -31,7 +31,7 @@ from fairseq.trainer import Trainer
 from omegaconf import OmegaConf, open_dict
 
 from csc_fairseq.errors import InputError
-from csc_fairseq.training.checkpoint_files import FolderLock, copy_whole, save_whole, saved_training
+from csc_fairseq.training.checkpoint_files import LAST, FolderLock, copy_whole, save_whole, saved_training
 from csc_fairseq.training.launching import make_buffers, require_precision, take_up
 from csc_fairseq.training.resuming import (
     checkpoint_to_resume,
@@ -144,6 +144,8 @@ def _call_main(theirs: Callable, cfg: Any, main: Callable, **kwargs: Any) -> Non
     with TRAINING.stop.listening():
         try:
             theirs(cfg, main, **kwargs)
+            if TRAINING.stop.received:
+                leave(TRAINING.stop.received, "stopped after the last update, the training is complete")
         except torch.multiprocessing.ProcessRaisedException as error:
             # Of a process that fairseq started: the text of its traceback. InputError finds its message in it.
             if f"{InputError.__name__}: " not in str(error).rstrip().rpartition("\n")[2]:
@@ -215,7 +217,7 @@ def _load_checkpoint(theirs: Callable, cfg: Any, trainer: Trainer, **passthrough
         if saved is not None:
             require_same_batches(saved, trainer.cfg)
             require_average(saved, trainer.cfg)
-        if path != Path(cfg.save_dir) / cfg.restore_file:
+        if cfg.restore_file == LAST != path.name:
             cfg = OmegaConf.create(OmegaConf.to_container(cfg))
             with open_dict(cfg):
                 cfg.restore_file, cfg.finetune_from_model = str(path), None
@@ -249,7 +251,7 @@ def _train(theirs: Callable, cfg: Any, trainer: Trainer, task: Any, epoch_itr: A
     if TRAINING.nothing_left:
         return [None], True
     stop = TRAINING.stop
-    stop.saves = True
+    stop.saves = True  # from now on, also between epochs: then after the next update
     try:
         return theirs(cfg, trainer, task, epoch_itr)
     except Exception:
@@ -258,8 +260,6 @@ def _train(theirs: Callable, cfg: Any, trainer: Trainer, task: Any, epoch_itr: A
         if not stop.received or trainer.data_parallel_world_size > 1 or complete != TRAINING.consumed:
             raise
         _save_and_leave(cfg, trainer, epoch_itr, stop.received)
-    finally:
-        stop.saves = False
 
 
 def _validate_and_save(
@@ -277,7 +277,7 @@ def _validate_and_save(
     return result
 
 
-def _save_and_leave(cfg: Any, trainer: Trainer, epoch_itr: Any, number: int) -> None:
+def _save_and_leave(cfg: Any, trainer: Trainer, epoch_itr: Any, number: int) -> NoReturn:
     """Saves unless this update is saved, and exits. On all ranks together: whoever started them ends the rest after the first."""
     updates = trainer.get_num_updates()
     if TRAINING.saved_at != updates:

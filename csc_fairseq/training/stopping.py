@@ -38,7 +38,7 @@ class Stop:
         if threading.current_thread() is not threading.main_thread():  # Python gives them to the main thread alone
             yield
             return
-        handlers = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGCHLD)}
+        handlers = {number: signal.getsignal(number) for number in SIGNALS}
         self.listen()
         try:
             yield
@@ -46,7 +46,7 @@ class Stop:
             self.saves, self._listens_in = False, 0
             _listening.discard(self)
             for number, handler in handlers.items():
-                signal.signal(number, handler)
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)
             signal.set_wakeup_fd(-1)
             self._wakeup.close()
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
 import torch
 
 from tests.integration.running import command, logged, ranks_environment, run_script, run_together, train
@@ -71,6 +72,7 @@ def test_stops_after_the_update_and_goes_on_to_the_bit(voices, tmp_path):
     assert events == sorted(path.name for path in run.rglob("events.*"))
 
 
+@pytest.mark.slow
 def test_a_signal_to_one_rank_stops_both_after_the_same_update(voices, tmp_path):
     words = command(voices, tmp_path, *LIMITS)
     ranks = [

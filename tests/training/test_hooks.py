@@ -97,6 +97,35 @@ def test_patience_is_kept(program, tmp_path):
     assert hooks._train(lambda *_: pytest.fail("trained"), None, None, None, None) == ([None], True)
 
 
+def test_a_worker_that_ended_by_the_same_signal_costs_nothing(program, monkeypatch):
+    """There is no batch for another update; the last one was complete and is saved, unless part of another was consumed."""
+    saves = []
+    monkeypatch.setattr(hooks.checkpoint_utils, "save_checkpoint", lambda *_: saves.append("saved"))
+    trainer = a_trainer("folder", updates=3)
+    options = {"save_dir": "folder", "no_save": False, "no_last_checkpoints": False}
+    cfg = OmegaConf.create({"checkpoint": options})
+
+    def theirs(*_):
+        raise RuntimeError("DataLoader worker exited unexpectedly")
+
+    hooks.TRAINING.consumed = (3, 6)
+    with pytest.raises(RuntimeError):  # not asked to stop
+        hooks._train(theirs, cfg, trainer, None, SimpleNamespace(iterations_in_epoch=6))
+    hooks.TRAINING.stop.received = 15
+    with pytest.raises(RuntimeError):
+        hooks._train(theirs, cfg, trainer, None, SimpleNamespace(iterations_in_epoch=7))
+    assert not saves
+    with pytest.raises(SystemExit) as caught:
+        hooks._train(theirs, cfg, trainer, None, SimpleNamespace(iterations_in_epoch=6))
+    assert (caught.value.code, saves) == (143, ["saved"])
+
+
+def test_a_signal_between_two_epochs_waits_for_a_save(program):
+    assert not hooks.TRAINING.stop.saves
+    assert hooks._train(lambda *_: ([None], False), None, None, None, None) == ([None], False)
+    assert hooks.TRAINING.stop.saves
+
+
 def test_errors_of_started_processes_are_one_line(program):
     text = "\n\n-- Process 1 terminated with the following error:\nTraceback …\ncsc_fairseq.errors.InputError: a.tsv: is empty\n"
 

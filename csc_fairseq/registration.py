@@ -16,11 +16,12 @@ from typing import Any
 from csc_fairseq.package import require_training
 
 FAIRSEQ, OURS = "fairseq", "csc_fairseq."
+TRAINING_PROGRAM = "fairseq_cli.train"  # of fairseq-hydra-train, too
 
 
 def register() -> None:
-    """Registers tasks, models, criterions and optimizers with fairseq, lets its `checkpoint_utils` open bundles of csc, and
-    surrounds its training (`training/hooks.py`).
+    """Registers tasks, models, criterions and optimizers with fairseq, lets its `checkpoint_utils` open bundles of csc, and,
+    in the program that trains, surrounds the training (`training/hooks.py`).
 
     Importing csc_fairseq does this by itself, before or after fairseq. To call it again does nothing.
 
@@ -34,12 +35,12 @@ def register() -> None:
     import csc_fairseq.tasks.csc_pretraining
     import csc_fairseq.tasks.speaker_verification  # noqa: F401
     from csc_fairseq.models.bundles import let_fairseq_read_bundles
-    from csc_fairseq.training.hooks import surround_fairseq, surround_loop, train_module
 
     let_fairseq_read_bundles()
-    surround_fairseq()
-    if train_module() is not None:
-        surround_loop()
+    if is_imported(TRAINING_PROGRAM):
+        from csc_fairseq.training.hooks import surround_fairseq
+
+        surround_fairseq()
 
 
 def register_when_fairseq_is_there() -> None:

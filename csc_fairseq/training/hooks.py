@@ -86,13 +86,15 @@ def train_module() -> ModuleType | None:
 
 def early_stopping() -> Any:
     """fairseq's function that counts validations without improvement, in attributes of its own."""
-    module = train_module()
-    return None if module is None else module.should_stop_early
+    program = train_module()
+    return None if program is None else program.should_stop_early
 
 
 @cache
 def surround_fairseq() -> None:
-    """Replaces the functions above by ours, which call them. Programs that do not train notice nothing."""
+    """Replaces the functions above by ours, which call them. The training program must have been imported."""
+    program = train_module()
+    assert program is not None
     _replace(distributed_utils, "call_main", _call_main)
     _replace(checkpoint_utils, "verify_checkpoint_directory", _verify_checkpoint_directory)
     _replace(checkpoint_utils, "torch_persistent_save", _torch_persistent_save)
@@ -100,16 +102,9 @@ def surround_fairseq() -> None:
     _replace(checkpoint_utils, "load_checkpoint", _load_checkpoint)
     _replace(Trainer, "save_checkpoint", _trainer_save_checkpoint)
     _replace(trainer_module, "build_ema", _build_ema)
+    _replace(program, "train", _train)
+    _replace(program, "validate_and_save", _validate_and_save)
     checkpoint_utils.PathManager = WholeFiles
-
-
-@cache
-def surround_loop() -> None:
-    """The same for the functions of the training program, once it has been imported."""
-    module = train_module()
-    assert module is not None
-    _replace(module, "train", _train)
-    _replace(module, "validate_and_save", _validate_and_save)
 
 
 def _replace(owner: Any, name: str, ours: Callable) -> None:
@@ -136,9 +131,6 @@ class WholeFiles(PathManager):
 
 
 def _call_main(theirs: Callable, cfg: Any, main: Callable, **kwargs: Any) -> None:
-    if train_module() is None:  # fairseq's other programs use it, too
-        return theirs(cfg, main, **kwargs)
-    surround_loop()
     take_up(cfg)
     require_precision(cfg)
     with TRAINING.stop.listening():
@@ -162,8 +154,7 @@ def _call_main(theirs: Callable, cfg: Any, main: Callable, **kwargs: Any) -> Non
 def _verify_checkpoint_directory(theirs: Callable, save_dir: str) -> None:
     try:
         theirs(save_dir)
-        if train_module() is not None:
-            TRAINING.lock = FolderLock(Path(save_dir))
+        TRAINING.lock = FolderLock(Path(save_dir))
     except OSError as error:
         raise InputError(
             f"{save_dir}: cannot be written to ({error.strerror}); make room or give it write permission, or choose another folder "
@@ -204,9 +195,6 @@ def _build_ema(theirs: Callable, model: torch.nn.Module, cfg: Any, device: torch
 
 
 def _load_checkpoint(theirs: Callable, cfg: Any, trainer: Trainer, **passthrough: Any) -> Any:
-    if train_module() is None:
-        return theirs(cfg, trainer, **passthrough)
-    surround_loop()
     TRAINING.stop.listen()
     make_buffers(trainer.data_parallel_world_size, trainer.cfg.common.all_gather_list_size, not trainer.cuda)
     path = None

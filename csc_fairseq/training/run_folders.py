@@ -30,6 +30,12 @@ class RunFolders(Callback):
             names = ",".join(f"'{name}'" for name in dict.fromkeys(constant))
             config.hydra.overrides.hydra.append(f"hydra.job.config.override_dirname.exclude_keys=[{names}]")
 
+    def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Before fairseq reads the options, in whichever process Hydra starts the job: see `hooks.py`."""
+        from csc_fairseq.training.hooks import surround_fairseq
+
+        surround_fairseq()
+
 
 def require_writable(folder: Path) -> None:
     """Makes a folder. SystemExit with one line if that, or writing to it, fails: Hydra passes on no other error of a callback."""

@@ -19,7 +19,6 @@ def program(monkeypatch):
     """fairseq's training program, as far as it is looked at."""
     program = SimpleNamespace(should_stop_early=lambda cfg, loss: False)
     monkeypatch.setattr(hooks, "train_module", lambda: program)
-    monkeypatch.setattr(hooks, "surround_loop", lambda: None)
     monkeypatch.setattr(hooks, "TRAINING", hooks.Training())
     return program
 
@@ -77,6 +76,15 @@ def test_fairseq_loads_what_was_chosen(program, tmp_path):
     trainer = a_trainer(tmp_path)
     trainer.cfg.checkpoint.finetune_from_model = "pretrained.pt"
     assert load(trainer, {}) == (str(tmp_path / "checkpoint_1_3.pt"), None)
+
+
+def test_fairseq_writes_by_whole_files(tmp_path):
+    hooks._torch_persistent_save(lambda *_: pytest.fail("fairseq's own"), {"a": 1}, str(tmp_path / "a.pt"))
+    assert torch.load(tmp_path / "a.pt", weights_only=True) == {"a": 1}
+    with pytest.raises(InputError, match="cannot be written"):
+        hooks._torch_persistent_save(lambda *_: None, {"a": 1}, str(tmp_path / "gone" / "a.pt"))
+    assert hooks.WholeFiles.copy(str(tmp_path / "a.pt"), str(tmp_path / "b.pt"), overwrite=True)
+    assert (tmp_path / "a.pt").samefile(tmp_path / "b.pt")
 
 
 def test_patience_is_kept(program, tmp_path):

@@ -16,10 +16,12 @@ from typing import Any
 from csc_fairseq.package import require_training
 
 FAIRSEQ, OURS = "fairseq", "csc_fairseq."
+TRAINING_PROGRAM = "fairseq_cli.train"  # of fairseq-hydra-train, too
 
 
 def register() -> None:
-    """Registers tasks, models, criterions and optimizers with fairseq, and lets its `checkpoint_utils` open bundles of csc.
+    """Registers tasks, models, criterions and optimizers with fairseq, lets its `checkpoint_utils` open bundles of csc, and,
+    in the program that trains, surrounds the training (`training/hooks.py`).
 
     Importing csc_fairseq does this by itself, before or after fairseq. To call it again does nothing.
 
@@ -35,6 +37,10 @@ def register() -> None:
     from csc_fairseq.models.bundles import let_fairseq_read_bundles
 
     let_fairseq_read_bundles()
+    if is_imported(TRAINING_PROGRAM):
+        from csc_fairseq.training.hooks import surround_fairseq
+
+        surround_fairseq()
 
 
 def register_when_fairseq_is_there() -> None:

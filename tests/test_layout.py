@@ -13,7 +13,7 @@ ROOT = Path(csc_fairseq.__file__).parent
 FLOORS = (
     ("cli", "__init__", "registration"),
     ("tasks",),
-    ("criterions", "demo"),
+    ("criterions", "demo", "training"),
     ("verification.evaluation",),
     ("verification.encoders", "verification.trials", "verification.metrics", "verification"),
     ("models",),

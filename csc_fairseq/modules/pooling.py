@@ -16,11 +16,11 @@ def stream_energy(masked: Tensor) -> Tensor:
     Returns:
         (B, C, L, 2): log share of the streams' energy in [-7, 0], log energy relative to the stream's loudest frame in [-7, 0].
     """
-    energy = masked.sum(-1)
+    energy = masked.float().sum(-1)  # half precision takes the smallest divisor for 0
     floor = 1e-3
     share = energy / energy.sum(1, keepdim=True).clamp_min(1e-8)
     loudness = energy / energy.amax(-1, keepdim=True).clamp_min(1e-8)
-    return torch.stack([(share + floor).log(), (loudness + floor).log()], dim=-1)
+    return torch.stack([(share + floor).log(), (loudness + floor).log()], dim=-1).to(masked.dtype)
 
 
 def weighted_statistics(frames: Tensor, weights: Tensor) -> Tensor:

@@ -260,7 +260,7 @@ class SeparativeEncoder(nn.Module):
         # An offset of the recorder means nothing.
         source = (source - mean.to(source.dtype)).masked_fill(padding_mask, 0.0)
         level = rms(source, lengths).unsqueeze(1)
-        waveform_frames = self.encoder(source / level).transpose(1, 2)  # (B, L, F)
+        waveform_frames = self.encoder((source / level).to(source.dtype)).transpose(1, 2)  # (B, L, F)
         count = waveform_frames.shape[1]
         padding = torch.arange(count, device=source.device) >= frame_count(lengths, self.hop).unsqueeze(1)
         valid = (~self.segmentation.padding(padding)).unsqueeze(-1).to(source.dtype)
@@ -293,5 +293,5 @@ class SeparativeEncoder(nn.Module):
 
 
 def rms(waveform: Tensor, lengths: Tensor) -> Tensor:
-    """(B,) root mean square of the first `lengths` samples of (B, T) waveforms, at least 1e-8. The other samples must be zeros."""
-    return (waveform.float().square().sum(1) / lengths.clamp_min(1)).sqrt().clamp_min(1e-8).to(waveform.dtype)
+    """(B,) float32 root mean square of the first `lengths` samples of (B, T) waveforms, at least 1e-8; the others must be zeros."""
+    return (waveform.float().square().sum(1) / lengths.clamp_min(1)).sqrt().clamp_min(1e-8)

@@ -64,9 +64,10 @@ class GlobalNorm(nn.Module):
 
     def forward(self, frames: Tensor, padding: Tensor) -> Tensor:
         """(B, L, F) frames and (B, L) padding (True = padded) to (B, L, F). What padded frames hold means nothing."""
-        valid = (~padding).unsqueeze(-1).to(frames.dtype)
+        # In float32: there are more numbers than half precision can count.
+        valid = (~padding).unsqueeze(-1).float()
         count = valid.sum(1, keepdim=True) * frames.shape[-1]
-        mean = (frames * valid).sum((1, 2), keepdim=True) / count
-        centred = frames - mean
+        mean = (frames.float() * valid).sum((1, 2), keepdim=True) / count
+        centred = frames.float() - mean
         variance = (centred.square() * valid).sum((1, 2), keepdim=True) / count
-        return centred * torch.rsqrt(variance + self.eps) * self.gain + self.bias
+        return (centred * torch.rsqrt(variance + self.eps)).to(frames.dtype) * self.gain + self.bias

@@ -42,7 +42,7 @@ class LayerwiseAdam(FairseqAdam):
         groups: dict[float, list[nn.Parameter]] = {}
         if all(rate_of(parameter) is None for parameter in params):
             raise InputError(
-                "optimizer=layerwise_adam found no parameter with a rate of its own, as with common.fp16=true or another model; "
+                "optimizer=layerwise_adam found no parameter with a rate of its own, as with common.fp16, bf16 or another model; "
                 "use common.amp=true there, or optimizer=adam"
             )
         for parameter in params:

@@ -1,25 +1,24 @@
-"""One rank of a training on the CPU: run_rank.py RESULT.pt, then the words of `fairseq-hydra-train`.
+"""One rank of a training on the CPU: run_rank.py RESULT.pt [VARIABLE=VALUE ...] -- WORDS, those of `fairseq-hydra-train`.
 
 Saves {"losses": the reduced sums of every update, "model": the state at the end, "opened": the path of every file that was opened}
-to RESULT.pt. fairseq makes the buffers with which ranks exchange statistics on a GPU; on the CPU they must be there beforehand.
+to RESULT.pt.
 """
 
+import os
 import sys
 
 import torch
-from fairseq.distributed.utils import all_gather_list
 from fairseq.trainer import Trainer
 from fairseq_cli.hydra_train import cli_main
 
-SIZE = 16384  # fairseq's default all_gather_list_size
 TIMES = ("wait_seconds", "step_seconds")
 
 
 def main() -> None:
-    """Trains with the words of the command line after the first."""
-    result, sys.argv[1:] = sys.argv[1], sys.argv[2:]
-    all_gather_list._buffer = torch.ByteTensor(2 * SIZE)
-    all_gather_list._cpu_buffer = torch.ByteTensor(SIZE)
+    """Trains with the words of the command line after `--`."""
+    middle = sys.argv.index("--")
+    result, variables, sys.argv[1:] = sys.argv[1], sys.argv[2:middle], sys.argv[middle + 1 :]
+    os.environ.update(variable.split("=", 1) for variable in variables)
     losses, trainers = [], []
     reduce_and_log = Trainer._reduce_and_log_stats
 

@@ -3,6 +3,7 @@
 import atexit
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -93,23 +94,29 @@ def logged(process: subprocess.CompletedProcess, kind: str = "train_inner") -> l
     return [json.loads(line[line.index("{") :]) for line in lines if f"[{kind}][INFO]" in line]
 
 
+def ranks_environment(world: int) -> list[list[str]]:
+    """NAME=VALUE for each rank of a training of `world` processes, as torchrun sets them; none for a single process."""
+    if world == 1:
+        return [[]]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    group = ["MASTER_ADDR=127.0.0.1", f"MASTER_PORT={port}", f"WORLD_SIZE={world}"]
+    return [[*group, f"RANK={rank}", f"LOCAL_RANK={rank}"] for rank in range(world)]
+
+
 def run_ranks(data: Path, run: Path, world: int, *overrides: str, config: str = "csc_debug") -> tuple[list[dict], str]:
-    """Trains in `world` processes over gloo, which meet in a file.
+    """Trains in `world` processes on the CPU, started as torchrun starts them.
 
     Returns what each rank holds at the end, {"losses": of every update, "model"}, and what the first one printed.
     """
     run.mkdir()
-    ranks = []
-    for rank in range(world):
-        group = [
-            f"distributed_training.distributed_world_size={world}",
-            f"distributed_training.distributed_rank={rank}",
-            f"distributed_training.distributed_init_method=file://{run}/meeting",
-            "distributed_training.distributed_no_spawn=true",
-            "distributed_training.distributed_backend=gloo",
-        ]
-        words = command(data, run, *overrides, "common.cpu=true", *(group if world > 1 else []), config=config)
-        ranks.append([str(Path(__file__).with_name("run_rank.py")), str(run / f"rank{rank}.pt"), *words])
+    words = command(data, run, *overrides, "common.cpu=true", config=config)
+    program = str(Path(__file__).with_name("run_rank.py"))
+    ranks = [
+        [program, str(run / f"rank{rank}.pt"), *variables, "--", *words]
+        for rank, variables in enumerate(ranks_environment(world))
+    ]
     done = run_together(*ranks, cwd=run)
     assert all(process.returncode == 0 for process in done), done[0].stdout[-2000:] + done[0].stderr[-4000:]
     states = [torch.load(run / f"rank{rank}.pt", weights_only=True) for rank in range(world)]

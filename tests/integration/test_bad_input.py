@@ -114,6 +114,6 @@ def test_another_corpus_is_refused_on_resume(copy, trained, tmp_path):
     shutil.copytree(trained[0] / "checkpoints", run / "checkpoints")
     labels = (copy / "train.spk").read_text().replace("s07", "s17")
     (copy / "train.spk").write_text(labels)
-    process = train(copy, run, "optimization.max_update=14")
+    process = train(copy, run, "optimization.max_update=14", "dataset.batch_size=5")
     assert process.returncode == 1
     assert "identities differ from the checkpoint's 8" in process.stderr and "Traceback" not in process.stderr

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
-from tests.integration.running import BIN, environment, logged, run_ranks, run_script, run_together, train
+from tests.integration.running import BIN, command, environment, logged, run_ranks, run_script, run_together, train
 
 
 def test_training_logs_what_was_promised(trained):
@@ -197,6 +198,38 @@ UNLABELLED = ("csc_small_unlabelled", "csc_base_unlabelled")
 def test_configurations_are_found_by_name_from_anywhere(name, tmp_path):
     pretrained = ("model.pretrained=/pretrained.pt",) if name in TUNING else ()
     words = [str(BIN / "fairseq-hydra-train"), "--config-name", name, "task.data=/data", *pretrained]
-    answer = run_script(*words, "--cfg", "job", "--resolve", cwd=tmp_path)
+    answer = run_script(*words, "--cfg", "all", cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr[-2000:]
-    assert f"save_dir: runs/{name}/checkpoints" in answer.stdout and "data: /data" in answer.stdout
+    settings = yaml.safe_load(answer.stdout)
+    assert settings["hydra"]["run"]["dir"] == f"runs/{name}" and settings["task"]["data"] == "/data"
+    # In the run's folder, or the job's with --multirun, whose folders are below the run's and named by what differs.
+    assert settings["checkpoint"]["save_dir"] == "${hydra:runtime.output_dir}/checkpoints"
+    assert settings["common"]["tensorboard_logdir"] == "${hydra:runtime.output_dir}/tensorboard"
+    assert settings["hydra"]["sweep"] == {"dir": "${hydra.run.dir}", "subdir": "${hydra.job.override_dirname}"}
+
+
+@pytest.mark.slow
+def test_torchrun_on_a_cpu(voices, tmp_path):
+    """The documented command: two processes make one training, and it is that of one process at the same global batch."""
+    limits = ("optimization.max_update=4", "criterion.contrastive_warmup=0", "common.cpu=true")
+    assert train(voices, tmp_path / "one", *limits, "optimization.update_freq=[2]").returncode == 0
+    program = str(BIN / "fairseq-hydra-train")
+    (tmp_path / "two").mkdir()
+    words = ["--nproc_per_node", "2", program, *command(voices, tmp_path / "two", *limits)]
+    process = subprocess.run(
+        [str(BIN / "torchrun"), "--standalone", *words],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 0, process.stderr[-3000:]
+    assert len(logged(process)) == 4  # of the first process; the second one is silent
+    one, two = (
+        torch.load(tmp_path / run / "checkpoints" / "checkpoint_last.pt", weights_only=True) for run in ("one", "two")
+    )
+    assert two["cfg"]["distributed_training"]["distributed_world_size"] == 2
+    for name, value in one["model"].items():
+        torch.testing.assert_close(
+            two["model"][name], value, atol=2e-4, rtol=1e-3, msg=lambda text, name=name: f"{name}: {text}"
+        )

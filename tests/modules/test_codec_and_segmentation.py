@@ -63,6 +63,19 @@ def test_codec_lengths_and_reconstruction(samples):
     torch.testing.assert_close(decoder(frames, samples), 2 * waveform)
 
 
+def test_global_norm_in_half_precision_counts_further_than_half_precision():
+    """100 000 numbers; 65 504 is the largest in float16."""
+    frames = torch.randn(1, 500, 200, generator=torch.Generator().manual_seed(0)) + 3
+    padding = torch.zeros(1, 500, dtype=torch.bool)
+    norm = GlobalNorm(200)
+    expected = norm(frames, padding)
+    for dtype, tolerance in ((torch.float16, 5e-3), (torch.bfloat16, 5e-2)):
+        found = norm.to(dtype)(frames.to(dtype), padding)
+        assert found.dtype == dtype
+        torch.testing.assert_close(found.float(), expected, atol=tolerance, rtol=tolerance)
+        norm.float()
+
+
 def test_global_norm_ignores_padded_frames():
     norm = GlobalNorm(6)
     frames = torch.randn(1, 9, 6)

@@ -71,6 +71,17 @@ def test_digital_silence_stays_finite(encoder):
     assert all(tensor.isfinite().all() for tensor in output)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_hears_the_same_and_stands_silence(encoder, dtype):
+    recordings = torch.randn(2, 4000, generator=torch.Generator().manual_seed(3)) * 0.01
+    recordings[1] = 0
+    exact = encoder.eval()(recordings)
+    found = encoder.to(dtype)(recordings.to(dtype))
+    assert all(values.isfinite().all() for values in (found.estimates, found.queries))
+    assert torch.cosine_similarity(exact.queries[0], found.queries[0].float(), dim=-1).min() > 0.99
+    assert (found.estimates[1] == 0).all()
+
+
 def test_identification_does_not_bend_the_masks(encoder):
     """The embedding reads the masked spectrum, but only separation decides what a mask lets through."""
     (encoder(torch.randn(2, 1000)).queries * torch.randn(2, 2, 16)).sum().backward()

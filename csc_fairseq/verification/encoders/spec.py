@@ -12,7 +12,7 @@
 
 All but the last may be given `,separate=csc.pt[,mixture=yes]`: they embed the streams of that checkpoint, see
 separated.py. `A+B` is the sum of the scores of two of them, see `parse_sum`. Each may be preceded by a name for tables
-and plots: `ours=checkpoint.pt`. A path with `=` before its first slash needs a leading `./`.
+and plots: `ours=checkpoint.pt`. A path may have any `=`, `,` and `+` that a sweep puts into it: what names a file is that file.
 """
 
 import os
@@ -86,9 +86,9 @@ class SumSpec:
 def parse_spec(text: str) -> EncoderSpec:
     """Takes the text of one encoder apart. InputError if nothing is named, or an option is given twice."""
     label, body = _label(text)
-    target, *rest = body.split(",")
+    target, *rest = _pieces(body)
     options: dict[str, str] = {}
-    while rest and OPTION.fullmatch(rest[-1]):
+    while rest and OPTION.fullmatch(rest[-1]) and not os.path.isfile(",".join([target, *rest])):
         option, _, value = rest.pop().partition("=")
         if option in options:
             raise InputError(f"encoder {text}: {option} is given twice; give it once")
@@ -124,11 +124,34 @@ def encoder_name(text: str) -> str:
 
 
 def _label(text: str) -> tuple[str | None, str]:
-    """(label, the rest); no label in `a/b=c.pt`, which is a path, nor in `mfcc,separate=c.pt`, which has an option."""
+    """(label, the rest); no label in `a/b=c.pt`, which is a path, nor in `mfcc,separate=c.pt`, which has an option.
+
+    None in `lr=1,seed=2/c.pt` either, nor in `mfcc+lr=1.pt`, if that file is there.
+    """
     label, separator, rest = text.partition("=")
     if not separator or "/" in label or re.search(r",\w+$", label):
         return None, text
+    starts = [0, *(place + 1 for place, letter in enumerate(label) if letter == "+")]
+    if any(_file_at_the_beginning(text[start:], ",+") for start in starts):
+        return None, text
     return label.strip(), rest
+
+
+def _pieces(body: str) -> list[str]:
+    """What commas separate, but those in a file's name after `separate=`."""
+    before, found, after = body.partition(f",{SEPARATE}=")
+    path = _file_at_the_beginning(after, ",") if found else None
+    if path is None:
+        return body.split(",")
+    others = after[len(path) + 1 :]
+    return [*before.split(","), f"{SEPARATE}={path}", *(others.split(",") if others else [])]
+
+
+def _file_at_the_beginning(text: str, ends: str) -> str | None:
+    """The longest beginning of a text that names a file which is there, up to one of the characters `ends` or to its end."""
+    places = [place for place, letter in enumerate(text) if letter in ends]
+    names = (text[:place] for place in [len(text), *reversed(places)])
+    return next((name for name in names if os.path.isfile(name.strip())), None)
 
 
 def _is_encoder(text: str) -> bool:

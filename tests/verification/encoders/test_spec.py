@@ -74,6 +74,35 @@ def test_a_plus_in_a_path(tmp_path, monkeypatch):
     assert parse_sum("mfcc,separate=a+b/c.pt+a.pt+mfcc").parts == ("mfcc,separate=a+b/c.pt", "a.pt+mfcc")
 
 
+def test_folders_of_sweeps(tmp_path, monkeypatch):
+    """What names a file is that file, with all its `=` and `,`; without the file, `lr` is a label as ever."""
+    monkeypatch.chdir(tmp_path)
+    job = "lr=[0.001],seed=1"
+    for name in (f"{job}/c.pt", "runs/lr=0.1,seed=1.pt", "lr=0.1.pt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    for text, target, options in (
+        (f"{job}/c.pt", f"{job}/c.pt", {}),
+        (f"{job}/c.pt,variant=s", f"{job}/c.pt", {"variant": "s"}),
+        ("runs/lr=0.1,seed=1.pt", "runs/lr=0.1,seed=1.pt", {}),
+        ("runs/lr=0.1,seed=1.pt,layer=3", "runs/lr=0.1,seed=1.pt", {"layer": "3"}),
+        (
+            "mfcc,separate=runs/lr=0.1,seed=1.pt,mixture=yes",
+            "mfcc",
+            {"separate": "runs/lr=0.1,seed=1.pt", "mixture": "yes"},
+        ),
+        (f"mfcc,separate={job}/c.pt", "mfcc", {"separate": f"{job}/c.pt"}),
+    ):
+        assert parse_spec(text) == EncoderSpec(text, target, options)
+        assert parse_spec(f"ours={text}") == EncoderSpec("ours", target, options)
+        assert parse_sum(text) is None and parse_sum(f"ours={text}") is None
+    assert parse_spec("lr=0.2.pt") == EncoderSpec("lr", "0.2.pt", {})
+    for text in (f"{job}/c.pt,variant=s+mfcc", f"mfcc+{job}/c.pt", f"mfcc + {job}/c.pt", "lr=0.1.pt+mfcc"):
+        one, other = text.split("+")
+        assert parse_sum(text) == SumSpec(text, (one.strip(), other.strip()))
+        assert parse_sum(f"both={text}") == SumSpec("both", (one.strip(), other.strip()))
+
+
 def test_what_is_no_sum_of_two():
     for text in ("mfcc", "mfcc+", "+mfcc", "mfcc+gone", "mfcc+ge2e+campplus", "x=mfcc+y=ge2e", "=mfcc+ge2e", ""):
         assert parse_sum(text) is None

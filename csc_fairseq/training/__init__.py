@@ -1,0 +1,1 @@
+"""What surrounds fairseq's training loop: folders of runs, launchers, checkpoint files, resuming and stopping."""

@@ -1,7 +1,7 @@
 """fairseq criterion `speaker`: verification by margin or metric losses in training, by the error rate of trials in validation."""
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional  # Optional in dataclasses only: fairseq's parser does not read `X | None`
 
 import torch
 from fairseq import metrics
@@ -24,6 +24,7 @@ from csc_fairseq.verification.metrics.error_rates import eer
 from csc_fairseq.verification.trials.trial_dataset import FEWEST_TRIALS, VALIDATION_CONDITIONS
 
 LOSSES = (*MARGINS, *METRICS)
+KEPT_SEPARATION = 0.33  # of csc's pre-training: 3 nats of identification against 1 dB (our choice)
 CONDITION_NAMES = tuple(VALIDATION_CONDITIONS)  # in the order in which a validation batch numbers them
 
 
@@ -50,9 +51,10 @@ class SpeakerCriterionConfig(FairseqDataclass):
     margin_warmup: int = option(0, "updates over which the margin rises linearly from 0")
     scale: float = option(30.0, "of margin losses, cosines to logits; metric losses learn theirs")
     sub_centres: int = option(1, "of margin losses, K: centres per speaker, of which the nearest counts")
-    separation_weight: float = option(
-        0.0,
-        "nats of the speaker loss that 1 dB of separation is worth, so that a tuned encoder goes on separating; 0 = off",
+    separation_weight: Optional[float] = option(
+        None,
+        "nats of the speaker loss that 1 dB of separation is worth, so that a tuned encoder goes on separating; 0: off; null: "
+        f"{KEPT_SEPARATION}, or 0 where the encoder does not separate or is not trained",
     )
     embedding_channels: int = option(II("model.embedding_channels"), "E, numbers in an embedding; the model's")
 
@@ -77,7 +79,7 @@ class SpeakerCriterion(IdentityRows, FairseqCriterion):
         super().__init__(task)
         if cfg.loss not in LOSSES:
             raise InputError(f"criterion.loss is {cfg.loss!r}; choose one of {', '.join(LOSSES)}")
-        if cfg.margin_warmup < 0 or cfg.separation_weight < 0:
+        if cfg.margin_warmup < 0 or (cfg.separation_weight or 0) < 0:
             raise InputError("criterion: margin_warmup and separation_weight must not be negative")
         if cfg.loss in METRICS:
             if task.cfg.views < 2:
@@ -113,7 +115,7 @@ class SpeakerCriterion(IdentityRows, FairseqCriterion):
                 f"criterion.separation_weight is {self.separation_weight:g}, which trains an encoder that model.frozen=true leaves "
                 "as it is; drop one of the two"
             )
-        heard = self._heard(model(**sample["net_input"]), sample)
+        heard = self._heard(model(**sample["net_input"]), sample, self._kept_separation(model) > 0)
         views, separation = len(sample["speakers"]), heard.separation
         if self.kind in MARGINS:
             margin = margin_at(model.num_updates, self.classifier.margin, self.margin_warmup)
@@ -132,8 +134,8 @@ class SpeakerCriterion(IdentityRows, FairseqCriterion):
         loss = speaker_loss
         if separation is not None:
             figures["separation_loss"] = separation.detach().sum()
-            if self.separation_weight:
-                loss = loss + self.separation_weight * separation.sum()
+            if weight := self._kept_separation(model):
+                loss = loss + weight * separation.sum()
         logging = {
             "loss": loss.detach(),
             "speaker_loss": speaker_loss.detach(),
@@ -145,7 +147,13 @@ class SpeakerCriterion(IdentityRows, FairseqCriterion):
         }
         return loss, views, logging | figures
 
-    def _heard(self, output: VerifierOutput, sample: dict) -> "Heard":
+    def _kept_separation(self, model: nn.Module) -> float:
+        """The weight of separation, for an encoder that separates."""
+        if self.separation_weight is not None:
+            return self.separation_weight
+        return 0.0 if model.frozen else KEPT_SEPARATION
+
+    def _heard(self, output: VerifierOutput, sample: dict, keep_separation: bool) -> Heard:
         """Whose embedding each stream is, and the loss of separation.
 
         The permutation that separates best says which stream got whom, as in pre-training. Without separation the one stream is the
@@ -180,7 +188,7 @@ class SpeakerCriterion(IdentityRows, FairseqCriterion):
             raise InputError(
                 f"the encoder has {streams} streams, but mixtures have {slots} sources; set task.sources={streams}"
             )
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.separation_weight > 0):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and keep_separation):
             costs = separation_costs(
                 output.estimates, sample["sources"], sample["present"], sample["net_input"]["source"]
             )

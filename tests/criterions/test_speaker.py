@@ -60,7 +60,9 @@ def task(views: int = 2, identities: list[str] = SPEAKERS) -> SimpleNamespace:
     return SimpleNamespace(identities=identities, cfg=cfg)
 
 
-def build(loss: str = "aam", views: int = 2, identities: list[str] = SPEAKERS, **options: float) -> SpeakerCriterion:
+def build(
+    loss: str = "aam", views: int = 2, identities: list[str] = SPEAKERS, **options: float | None
+) -> SpeakerCriterion:
     torch.manual_seed(0)
     cfg = SpeakerCriterionConfig(loss=loss, embedding_channels=CHANNELS, **options)
     return SpeakerCriterion(cfg, task(views, identities))
@@ -97,7 +99,7 @@ def separated(sample: dict) -> torch.Tensor:
 def test_the_targets_stream_is_the_one_that_separation_gave_it():
     """With the target in slot 0, 1, 0, 1 and outputs swapped in mixtures 1 and 2: streams 0, 0, 1, 1."""
     sample, embeddings = batch(4, slots=[0, 1, 0, 1]), noise(4, 2, CHANNELS)
-    criterion, model = build("am"), Played(embeddings, separated(sample))
+    criterion, model = build("am", separation_weight=0.0), Played(embeddings, separated(sample))
     loss, _, _ = criterion(model, sample)
     heard = F.normalize(embeddings[[0, 1, 2, 3], [0, 0, 1, 1]], dim=-1)
     cosines = speaker_cosines(heard, criterion.classifier.weight)
@@ -112,7 +114,7 @@ def test_a_margin_loss_hears_all_known_talkers():
     sample, embeddings = batch(4, slots=[0, 1, 0, 1]), noise(4, 2, CHANNELS)
     sample["identities"] = torch.tensor([[0, 3], [4, 0], [1, -1], [2, 1]])
     sample["present"][3, 0] = False
-    criterion, model = build("am"), Played(embeddings, separated(sample))
+    criterion, model = build("am", separation_weight=0.0), Played(embeddings, separated(sample))
     loss, _, logged = criterion(model, sample)
     voices = F.normalize(embeddings, dim=-1)[[0, 0, 1, 1, 2, 3], [0, 1, 1, 0, 1, 1]]
     speakers = torch.tensor([0, 3, 4, 0, 1, 1])
@@ -120,7 +122,7 @@ def test_a_margin_loss_hears_all_known_talkers():
     each = margin_softmax_loss(cosines, speakers, "am", 0.2, 30.0)
     torch.testing.assert_close(loss, (each * torch.tensor([0.5, 0.5, 0.5, 0.5, 1, 1])).sum())
     assert logged["queries"] == 6 and logged["nsentences"] == 4
-    targets = build("ge2e")(Played(embeddings, separated(sample)), sample)[0]
+    targets = build("ge2e", separation_weight=0.0)(Played(embeddings, separated(sample)), sample)[0]
     alone = build("ge2e")(Played(F.normalize(embeddings, dim=-1)[[0, 1, 2, 3], [0, 0, 1, 1]].unsqueeze(1)), sample)[0]
     torch.testing.assert_close(targets, alone)
 
@@ -193,9 +195,11 @@ def test_separation_adds_to_the_loss_and_reaches_the_waveforms_only_where_it_is_
     sample, embeddings = batch(), noise(6, 2, CHANNELS)
     estimates = separated(sample)
     off, on = Played(embeddings, estimates), Played(embeddings, estimates)
-    plain, _, logged = build()(off, sample)
+    plain, _, logged = build(separation_weight=0.0)(off, sample)
     weighed, _, _ = build(separation_weight=0.25)(on, sample)
     torch.testing.assert_close(weighed - plain, 0.25 * logged["separation_loss"])
+    by_itself = build()(Played(embeddings, estimates), sample)[0]
+    torch.testing.assert_close(by_itself - plain, 0.33 * logged["separation_loss"])
     assert logged["separation_loss"] / 6 == pytest.approx(-20, abs=1), "noise at a tenth of the sources' amplitude"
     for loss in (plain, weighed):
         loss.backward()
@@ -207,10 +211,11 @@ def test_a_frozen_encoder_trains_the_head():
     sample = batch()
     model = Played(noise(6, 2, CHANNELS), separated(sample))
     model.estimates.requires_grad_(False)
-    for weight in (0.0, 0.25):
+    for weight in (None, 0.0, 0.25):
         build(separation_weight=weight)(model, sample)[0].backward()
     assert model.features.grad.any() and model.estimates.grad is None
     model.frozen = True
+    torch.testing.assert_close(build()(model, sample)[0], build(separation_weight=0.0)(model, sample)[0])
     with pytest.raises(InputError, match="separation_weight is 0.25, which trains an encoder that model.frozen=true"):
         build(separation_weight=0.25)(model, sample)
 

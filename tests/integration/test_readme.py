@@ -72,7 +72,7 @@ def run_line(line: str, place: Path) -> str:
         options = {"CSC_OPTIONS": "csc_small", "W2V_OPTIONS": "wav2vec2_small", "TUNE": "sv_aam"}
         options["OPTIONS"] = "csc_small_unlabelled"
         around |= {variable: " ".join(TRAINING[name]) for variable, name in options.items()}
-        around |= {"PATH": f"{BIN}:{around['PATH']}", "EVALUATE": "--replicates 20 --seconds 1", "ROWS": "base bank"}
+        around |= {"PATH": f"{BIN}:{around['PATH']}", "EVALUATE": "--replicates 20 --seconds 1", "ROWS": "bank"}
     done = subprocess.run(
         [str(folder / words[0]), *words[1:]], cwd=place, env=around, capture_output=True, text=True, check=False
     )  # fmt: skip

@@ -170,8 +170,8 @@ def test_the_real_command_gives_the_same_bytes_whatever_the_order_of_sets(place)
         found.append((process.stdout, files))
         shutil.rmtree("out")
     assert found[0] == found[1]
-    # The trials; results and figures; scores and embeddings of two encoders.
-    assert len(files) == 1 + 3 + 3 + 2 * (2 + 3)
+    # The list of files and the lock; the trials; results and figures; scores and embeddings of two encoders.
+    assert len(files) == 2 + 1 + 3 + 3 + 2 * (2 + 3)
 
 
 @pytest.mark.parametrize(

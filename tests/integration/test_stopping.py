@@ -36,6 +36,7 @@ def workers(run: Path) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_stops_after_the_update_and_goes_on_to_the_bit(voices, tmp_path):
     """SIGTERM, SIGINT and SIGUSR1, one after the other, and then to the end; against a training that nobody stopped."""
     whole = logged(train(voices, tmp_path / "whole", *LIMITS))
@@ -85,6 +86,7 @@ def test_a_signal_to_one_rank_stops_both_after_the_same_update(voices, tmp_path)
     assert last(tmp_path)["optimizer_history"][-1]["num_updates"] == 2
 
 
+@pytest.mark.slow
 def test_jobs_of_a_sweep_do_not_meet(voices, tmp_path):
     """The second is stopped; typed again, the first is finished and the second goes on, each with its own best checkpoint."""
     options = ("optimization.max_update=1,3", "checkpoint.best_checkpoint_metric=num_updates", "common.cpu=true")

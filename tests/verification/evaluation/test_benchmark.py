@@ -340,7 +340,7 @@ def test_a_list_in_the_folder_is_not_overwritten(options):
 def test_errors_of_encoders_name_the_recording(options, module, tmp_path):
     """Not the first one of those that were embedded together."""
     manifest = write_speech(tmp_path, "short", 6)
-    soundfile.write(tmp_path / "short" / "s4" / "1.wav", np.full(100, 0.1), RATE, subtype="FLOAT")
+    soundfile.write(tmp_path / "short" / "s4" / "1.wav", 0.1 * np.cos(np.arange(100)), RATE, subtype="FLOAT")
     lines = manifest.read_text().splitlines()
     line = next(number for number, text in enumerate(lines, start=1) if text.startswith("s4/1.wav"))
     lines[line - 1] = "s4/1.wav\t100"

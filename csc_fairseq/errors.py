@@ -9,6 +9,8 @@ import sys
 _HYDRA = sys.modules.get("hydra.errors")
 _BASES: tuple[type, ...] = (ValueError,) if _HYDRA is None else (_HYDRA.CompactHydraException, ValueError)
 
+LONGEST = 2000  # characters of a message
+
 
 class InputError(*_BASES):  # type: ignore[misc]  # the bases depend on the program
     """Bad input from the user: a file, a line, an option.
@@ -21,4 +23,7 @@ class InputError(*_BASES):  # type: ignore[misc]  # the bases depend on the prog
         # PyTorch rebuilds an exception of a data worker from the text of its traceback, whose last line holds the message.
         # A message of one line is our own: it is kept as it is, whatever it quotes from a file.
         *earlier, last = message.rstrip().split("\n")
-        super().__init__((last.partition(f"{type(self).__name__}: ")[2] if earlier else "") or last)
+        text = (last.partition(f"{type(self).__name__}: ")[2] if earlier else "") or last
+        # What a damaged file has in a line may be long; the place is at the beginning, and what to do at the end.
+        half = LONGEST // 2
+        super().__init__(text if len(text) <= LONGEST else f"{text[:half]} […] {text[-half:]}")

@@ -28,6 +28,14 @@ if __name__ == "__main__":
 """
 
 
+def test_long_messages_keep_their_ends():
+    message = str(InputError(f"x.tsv:3: found {'y' * 100_000}, expected a number"))
+    assert (
+        message.startswith("x.tsv:3: found yyy") and message.endswith("yyy, expected a number") and len(message) < 2100
+    )
+    assert str(InputError("x.tsv:3: short")) == "x.tsv:3: short"
+
+
 class Faulty(Dataset):
     """Has one bad recording."""
 

@@ -28,6 +28,7 @@ from tests.checkpoints.making import (
     result,
     right_result,
 )
+from tests.damage import damaged_bytes
 
 MEMORY = 2**30  # bytes that loading may take, of files of 20 to 50 kB
 MANY = 504
@@ -64,31 +65,6 @@ NASTY: tuple[Callable[[], Any], ...] = (
     lambda: torch.ones(4, dtype=torch.complex64), lambda: torch.ones(4, dtype=torch.bool),
     lambda: torch.ones(4, dtype=torch.float16), lambda: torch.ones(4).to_sparse(), lambda: torch.ones(10**6, device="meta"),
 )  # fmt: skip
-
-
-def damaged_bytes(content: bytes, draw: random.Random) -> bytes:
-    """Some bytes changed, taken out, inserted or exchanged, or the end cut off."""
-    changed = bytearray(content)
-    # Half of the time near the beginning, where most of what is no number lies.
-    end = len(content) if draw.random() < 0.5 else min(len(content), 6000)
-    first, second = sorted(draw.randrange(end) for _ in range(2))
-    length = draw.choice((1, 2, 4, 8, 64, 1000))
-    way = draw.randrange(7)
-    if way <= 2:
-        for _ in range(draw.choice((1, 1, 2, 5, 20))):
-            changed[draw.randrange(end)] = draw.choice((0, 1, 0xFF, *(draw.randrange(256) for _ in range(5))))
-    elif way == 3:
-        del changed[first : first + length]
-    elif way == 4:
-        changed[first:first] = draw.randbytes(length)
-    elif way == 5:
-        changed[first : first + length], changed[second : second + length] = (
-            changed[second : second + length],
-            changed[first : first + length],
-        )
-    else:
-        del changed[draw.randrange(len(changed)) :]
-    return bytes(changed)
 
 
 def with_damaged_pickle(content: bytes, draw: random.Random) -> bytes:

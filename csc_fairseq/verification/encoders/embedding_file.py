@@ -6,12 +6,14 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from csc_fairseq.checkpoints.entries import one_line
 from csc_fairseq.errors import InputError
 from csc_fairseq.text import normal
 from csc_fairseq.verification.encoders.checks import unit_rows
 from csc_fairseq.verification.encoders.encoder import StreamEmbeddings
 
 SAMPLE_RATE = 16000
+MOST_PACKED, SMALL = 100, 4096  # times that embeddings are compressed, at most; bytes, of which more may be made
 
 
 class FileEncoder:
@@ -71,9 +73,23 @@ class FileEncoder:
 def _read(path: str | Path) -> tuple[list[str], np.ndarray]:
     form = "expected names (N) and embeddings (N, E), as `csc embed` writes them"
     try:
+        _require_honest_sizes(path)
         with np.load(path, allow_pickle=False) as file:
             return [normal(str(name)) for name in file["names"]], file["embeddings"]
+    except InputError:
+        raise
     except KeyError as error:
-        raise InputError(f"{path}: {error.args[0]}; {form}") from error
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: cannot be read ({error}); {form}") from error
+        raise InputError(f"{path}: {one_line(error.args[0])}; {form}") from error
+    except Exception as error:  # a damaged archive fails with any exception, of zlib for instance
+        raise InputError(f"{path}: cannot be read ({one_line(error) or type(error).__name__}); {form}") from error
+
+
+def _require_honest_sizes(path: str | Path) -> None:
+    """InputError for an archive that unpacks to far more than numbers of any use do: it would fill the memory."""
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            if entry.file_size > MOST_PACKED * max(entry.compress_size, SMALL):
+                raise InputError(
+                    f"{path}: {ascii(entry.filename)} would unpack from {entry.compress_size} to {entry.file_size} bytes; "
+                    "write it again"
+                )

@@ -134,7 +134,13 @@ def read_conditions(path: str | Path) -> tuple[Condition, ...]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as Hydra reads it: a key may appear once only, 1e3 is a number, a date is text."""
+    """YAML as Hydra reads it: a key may appear once only, 1e3 is a number, a date is text. No aliases: few can stand for much."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.events.AliasEvent):
+            problem = "found an alias, which stands for another part of the file"
+            raise yaml.composer.ComposerError(None, None, problem, self.peek_event().start_mark)
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys: set[Any] = set()
@@ -163,6 +169,8 @@ def _parse(path: str | Path, text: str) -> tuple[list[Any], list[int]]:
         loader = _Loader(text)
         root = loader.get_single_node()
         entries = None if root is None else loader.construct_document(root)
+    except RecursionError:
+        raise InputError(f"{path}: is nested too deeply; expected a list of conditions") from None
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise InputError(f"{path}{line}: is not YAML ({error.problem}); mend this line") from error

@@ -57,12 +57,14 @@ def test_prior_is_what_is_drawn(share):
     speech, targets = np.array([30, 10, 20, 5, 40, 10, 25]), np.array([1, 1, 0, 2, 1, 1, 1])
     rng = np.random.default_rng(0)
     counts = np.zeros(5)
-    for target in rng.choice(7, 200_000, p=targets / targets.sum()):
+    for target, times in enumerate(rng.multinomial(200_000, targets / targets.sum())):
+        counts[groups[target]] += times
         others = groups != groups[target]
-        if rng.random() < share and domains[target] != 2:
-            others = others & (domains == domains[target])
-        counts[groups[target]] += 1
-        counts[rng.choice(groups[others], p=speech[others] / speech[others].sum())] += 1
+        of_the_domain = rng.binomial(times, share) if domains[target] != 2 else 0
+        for chosen, draws in ((others & (domains == domains[target]), of_the_domain), (others, times - of_the_domain)):
+            if draws:
+                interferers = rng.choice(groups[chosen], draws, p=speech[chosen] / speech[chosen].sum())
+                counts += np.bincount(interferers, minlength=5)
     drawn = -(counts / counts.sum() * np.log(counts / counts.sum())).sum()
     found = sampling_entropy(groups, speech, targets, np.ones(5, bool), 2, 0.0, domains, share)
     assert found == pytest.approx(drawn, abs=0.004)

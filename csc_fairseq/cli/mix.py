@@ -40,8 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Writes every view as NAME.wav, its sources as NAME_source1.wav, … (32-bit float), the plans as mixes.json."""
-    import soundfile
     from tqdm import tqdm
+
+    from csc_fairseq.data.audio import write_wav
 
     require_training("mixing")
     dataset = _dataset(arguments.config_name, arguments.overrides, arguments.split, arguments.epoch)
@@ -65,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
                     signals[f"{name}_source{slot + 1}"] = mixture.sources[slot]
             for file, samples in signals.items():
                 with replacing(folder / f"{file}.wav") as temporary:
-                    soundfile.write(temporary, samples, dataset.options.sample_rate, subtype="FLOAT", format="WAV")
+                    write_wav(temporary, samples, dataset.options.sample_rate)
             mixes.append(
                 {"file": f"{name}.wav", "talkers": _talkers(dataset, mixture.recordings), "plan": asdict(plan)}
             )

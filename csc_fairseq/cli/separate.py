@@ -23,8 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Writes the streams at the model's rate as 32-bit float WAV, so that one beyond full scale is not clipped."""
-    import soundfile
     from tqdm import tqdm
+
+    from csc_fairseq.data.audio import write_wav
 
     files = [Path(file) for file in arguments.files]
     stems = [file.stem for file in files]
@@ -43,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
         streams = model.separate(file, resample=arguments.resample)
         with replacing_together(group) as temporaries:
             for target, stream in zip(group, streams, strict=True):
-                soundfile.write(temporaries[target], stream, model.sample_rate, subtype="FLOAT", format="WAV")
+                write_wav(temporaries[target], stream, model.sample_rate)
         for target in group:
             tqdm.write(str(target))
     return 0

@@ -5,6 +5,7 @@ decoder keeps state, so the beginning of a crop may differ from the fully decode
 same crop always gives the same samples.
 """
 
+import io
 from dataclasses import dataclass
 from math import gcd
 from pathlib import Path
@@ -97,6 +98,13 @@ def load_crop(path: str | Path, start: int, frames: int, sample_rate: int, resam
     if not np.isfinite(samples).all():
         raise InputError(f"{path}: has NaN or infinite samples between {start} and {stop}; repair it or leave it out")
     return samples
+
+
+def write_wav(path: Path, samples: np.ndarray, sample_rate: int) -> None:
+    """Writes samples [T] as a WAV file of float32. OSError as of any file that cannot be written."""
+    content = io.BytesIO()  # libsndfile does not say why it cannot write to a file
+    soundfile.write(content, samples, sample_rate, subtype="FLOAT", format="WAV")
+    path.write_bytes(content.getbuffer())
 
 
 def is_silent(samples: Any) -> bool:

@@ -105,14 +105,10 @@ def write_lines_together(
     InputError if one cannot be written.
     """
     leaders = leaders or {}
-    path = next(iter((*files, *leaders)))
-    try:
-        with replacing_together(tuple(files), tuple(leaders)) as temporaries:
-            for path, lines in (*files.items(), *leaders.items()):
-                with open(temporaries[path], "w", encoding="utf-8", newline="\n") as file:
-                    file.writelines(f"{line}\n" for line in lines)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); choose another place") from error
+    with replacing_together(tuple(files), tuple(leaders)) as temporaries:
+        for path, lines in (*files.items(), *leaders.items()):
+            with open(temporaries[path], "w", encoding="utf-8", newline="\n") as file:
+                file.writelines(f"{line}\n" for line in lines)
 
 
 def write_manifest(path: str | Path, root: str | Path, entries: Iterable[tuple[str, int]]) -> None:

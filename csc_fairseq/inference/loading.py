@@ -4,6 +4,7 @@ Only tensors and plain values are read from a file, so a checkpoint cannot run c
 training run are needed, and fairseq only for wav2vec 2.0 and HuBERT.
 """
 
+import io
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,6 @@ from csc_fairseq.checkpoints.checkpoint import (
     Checkpoint,
     read_checkpoint,
 )
-from csc_fairseq.checkpoints.entries import one_line
 from csc_fairseq.checkpoints.network import separative_encoder
 from csc_fairseq.errors import InputError
 from csc_fairseq.files import replacing
@@ -70,13 +70,10 @@ def save_bundle(model: EmbeddingModel, path: str | Path) -> None:
     The file appears only when it is complete. InputError if its folder cannot be written, and for wav2vec 2.0 and HuBERT,
     whose own files are as small.
     """
-    path = Path(path)
-    bundle = {"format": BUNDLE_FORMAT, **_contents(model)}
-    try:
-        with replacing(path) as temporary:
-            torch.save(bundle, temporary)
-    except (OSError, RuntimeError) as error:  # torch reports an unwritable file as RuntimeError
-        raise InputError(f"{path}: cannot be written ({one_line(error)}); choose another place") from error
+    content = io.BytesIO()  # PyTorch does not say why it cannot write to a file
+    torch.save({"format": BUNDLE_FORMAT, **_contents(model)}, content)
+    with replacing(Path(path)) as temporary:
+        temporary.write_bytes(content.getbuffer())
 
 
 def _contents(model: EmbeddingModel) -> dict[str, Any]:

@@ -272,24 +272,6 @@ def test_embed_names_all_faults_or_leaves_them_out(bundle, encoder, corpus, bad,
     assert (tmp_path / "e.skipped.txt").read_text().splitlines() == lines[:4]
 
 
-def test_results_are_written_whole_or_not_at_all(bundle, corpus, tmp_path, monkeypatch):
-    out = tmp_path / "e.npz"
-    out.write_text("of an earlier run")
-
-    def full(file, *_, **__):
-        Path(getattr(file, "name", file)).write_bytes(b"half")
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(np, "savez", full)
-        assert main(["embed", str(corpus / "s0_0.wav"), "--model", bundle, "--out", str(out)]) == 2
-        patched.setattr(soundfile, "write", full)
-        separate = ["separate", str(corpus / "s0_0.wav"), "--model", bundle, "--out", str(tmp_path / "out")]
-        assert main(separate) == 2
-    assert out.read_text() == "of an earlier run" and not list((tmp_path / "out").iterdir())
-    assert not list(tmp_path.glob(".*.tmp"))
-
-
 @pytest.mark.parametrize("verb", ["embed", "score", "separate", "check"])
 def test_names_of_bytes(verb, tmp_path, capsys):
     file = b"caf\xe9.wav".decode(errors="surrogateescape")

@@ -1,5 +1,6 @@
 """What tests are made of: tiny networks, their checkpoints in every form, and recordings that are like speech."""
 
+import os
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
@@ -369,3 +370,16 @@ def fails(function: Callable[..., object], *arguments: object) -> str:
     message = str(caught.value)
     assert "\n" not in message
     return message
+
+
+def killed_after_renames(count: int) -> Callable[[Path, Path], None]:
+    """In place of os.replace: renames so many files, and is interrupted at the next one."""
+    replace_file, done = os.replace, []
+
+    def killed(source: Path, target: Path) -> None:
+        if len(done) == count:
+            raise KeyboardInterrupt
+        done.append(target)
+        replace_file(source, target)
+
+    return killed

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from csc_fairseq.files import replacing, replacing_together
+from tests.making import killed_after_renames
 
 
 def content(folder: Path) -> dict[str, str]:
@@ -40,15 +41,7 @@ def test_all_or_none(old: Path):
 @pytest.mark.parametrize("renamed", range(4))
 def test_killed_while_renaming(old: Path, monkeypatch: pytest.MonkeyPatch, renamed: int):
     """Whatever number of files has been renamed: a manifest that is there has the labels of its time, and so has the other."""
-    replace, done = os.replace, []
-
-    def killed(source: Path, target: Path) -> None:
-        if len(done) == renamed:
-            raise KeyboardInterrupt
-        done.append(target)
-        replace(source, target)
-
-    monkeypatch.setattr(os, "replace", killed)
+    monkeypatch.setattr(os, "replace", killed_after_renames(renamed))
     with pytest.raises(KeyboardInterrupt):
         write(old)
     found = content(old)

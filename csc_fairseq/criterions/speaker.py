@@ -115,7 +115,8 @@ class SpeakerCriterion(IdentityRows, FairseqCriterion):
                 f"criterion.separation_weight is {self.separation_weight:g}, which trains an encoder that model.frozen=true leaves "
                 "as it is; drop one of the two"
             )
-        heard = self._heard(model(**sample["net_input"]), sample, self._kept_separation(model) > 0)
+        weight = self._kept_separation(model)
+        heard = self._heard(model(**sample["net_input"]), sample, weight > 0)
         views, separation = len(sample["speakers"]), heard.separation
         if self.kind in MARGINS:
             margin = margin_at(model.num_updates, self.classifier.margin, self.margin_warmup)
@@ -134,7 +135,7 @@ class SpeakerCriterion(IdentityRows, FairseqCriterion):
         loss = speaker_loss
         if separation is not None:
             figures["separation_loss"] = separation.detach().sum()
-            if weight := self._kept_separation(model):
+            if weight:
                 loss = loss + weight * separation.sum()
         logging = {
             "loss": loss.detach(),

@@ -56,15 +56,12 @@ done
 for split in train valid; do
   [ -f "$data/$split.cluster" ] || fail "$data/$split.cluster: not found; make it with \`csc cluster $data/train.tsv $data/valid.tsv --model mfcc\`"
 done
-[ -z "${TEST:-}" ] || [ -f "${TEST%.tsv}.spk" ] || fail "TEST=$TEST: has no speaker labels (${TEST%.tsv}.spk)"
+labelled_test
 seed=${SEED:-1} updates=${UPDATES:-1000} config=${CONFIG:-csc_small_unlabelled}
 read -ra options <<< "${OPTIONS:-}"
 read -ra evaluate <<< "${EVALUATE:-}"
 
-mixing=()
-for kind in noise rir; do
-  if [ -f "$data/$kind.tsv" ]; then mixing+=("task.$kind=$data/$kind.tsv"); fi
-done
+mixing_options "$data"
 out=$out/seed$seed
 mkdir -p "$out"
 contents=$(checksum "$data"/{train,valid,noise,rir}.tsv "$data"/{train,valid}.{spk,cluster})

@@ -72,10 +72,8 @@ for split in train valid dev test; do
   done
 done
 contents=$(LC_ALL=C; checksum "$manifests"/*.tsv "$manifests"/*.spk)  # in an order that no locale changes
-mixing=("task.data=$manifests") conditions=()
-for kind in noise rir; do
-  if [ -f "$manifests/$kind.tsv" ]; then mixing+=("task.$kind=$manifests/$kind.tsv"); fi
-done
+mixing_options "$manifests"
+mixing=("task.data=$manifests" "${mixing[@]}") conditions=()
 if [ -f "$manifests/test_noise.tsv" ]; then conditions+=(--noise "other=$manifests/test_noise.tsv"); fi
 if [ -f "$manifests/test_rir.tsv" ]; then conditions+=(--rir "$manifests/test_rir.tsv"); fi
 

@@ -40,7 +40,7 @@ for word in "${rounds[@]}"; do
   case "$word" in mfcc | encoder | none) ;; *) fail "ROUNDS has '$word'; expected mfcc, encoder or none" ;; esac
 done
 [ "${rounds[0]}" != encoder ] || fail "ROUNDS begins with encoder, but no round comes before; begin with mfcc or none"
-[ -z "${TEST:-}" ] || [ -f "${TEST%.tsv}.spk" ] || fail "TEST=$TEST: has no speaker labels (${TEST%.tsv}.spk)"
+labelled_test
 for name in NOISE RIR; do
   [ -z "${!name:-}" ] || [ -d "${!name}" ] || fail "$name=${!name}: no such folder"
 done
@@ -63,10 +63,7 @@ else
     touch "$manifests/complete"
   fi
 fi
-mixing=()
-for kind in noise rir; do
-  if [ -f "$manifests/$kind.tsv" ]; then mixing+=("task.$kind=$manifests/$kind.tsv"); fi
-done
+mixing_options "$manifests"
 heard=("$manifests/train.tsv" "$manifests/valid.tsv" "$manifests/noise.tsv" "$manifests/rir.tsv")
 contents=$(checksum "${heard[@]}")
 

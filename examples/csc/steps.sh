@@ -33,6 +33,18 @@ folders() {
   case "$data$out" in *[,\(\)=\#\ ]*) fail "$data, $out: the training command takes no paths with blanks or , ( ) = #" ;; esac
 }
 
+# labelled_test: TEST from the environment is empty, or a manifest with speaker labels.
+labelled_test() { [ -z "${TEST:-}" ] || [ -f "${TEST%.tsv}.spk" ] || fail "TEST=$TEST: has no speaker labels (${TEST%.tsv}.spk)"; }
+
+# mixing_options FOLDER: the options `mixing`, for its noise and room responses.
+mixing_options() {
+  local kind
+  mixing=()
+  for kind in noise rir; do
+    if [ -f "$1/$kind.tsv" ]; then mixing+=("task.$kind=$1/$kind.tsv"); fi
+  done
+}
+
 # once FOLDER WORD...: whether a step is still to be done; refuses a folder where it was done, or begun, in another way.
 once() {
   local folder=$1

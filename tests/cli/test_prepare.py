@@ -13,7 +13,7 @@ from csc_fairseq.cli.main import main
 from csc_fairseq.corpora.check import check_manifest
 from csc_fairseq.data.manifest import identity_labels, read_labels, read_manifest
 from csc_fairseq.data.rng import text_key
-from tests.making import SAMPLE_RATE, write_noise
+from tests.making import SAMPLE_RATE, killed_after_renames, write_noise
 
 
 @pytest.fixture
@@ -441,16 +441,8 @@ def test_killed_between_two_files(root: Path, out: Path, monkeypatch: pytest.Mon
     options = ["--speaker-level", "2", "--session-level", "3"]
     assert prepare(root, out, *options) == 0
     (root / "x/1/s1/a.wav").unlink()  # all lines move up
-    replace, done = os.replace, []
-
-    def killed(source: Path, target: Path) -> None:
-        if len(done) == renamed:
-            raise KeyboardInterrupt
-        done.append(target)
-        replace(source, target)
-
     with monkeypatch.context() as patched:
-        patched.setattr(os, "replace", killed)
+        patched.setattr(os, "replace", killed_after_renames(renamed))
         assert prepare(root, out, *options, "--valid-share", "0.4") == 130
     for manifest in out.glob("*.tsv"):
         assert check_manifest(manifest) == []

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from csc_fairseq.data.rng import generator
-from tests.integration.running import command, logged, run_script, train
+from tests.integration.running import command, logged, processes_of, run_script, train
 
 pytestmark = pytest.mark.slow
 
@@ -60,18 +60,6 @@ def compared(state: dict) -> dict:
     }  # fmt: skip
 
 
-def living(run: Path) -> list[str]:
-    """Processes that were started with this run's folder: data workers are forks of their training."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if f"hydra.run.dir={run}".encode() in path.read_bytes():
-                found.append(path.parent.name)
-        except OSError:  # it has ended
-            continue
-    return found
-
-
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="finds processes in /proc")
 def test_kills(voices, tmp_path):
     began = time.monotonic()
@@ -89,10 +77,10 @@ def test_kills(voices, tmp_path):
         assert killed.returncode in (0, -signal.SIGKILL, STATUSES.get(place)), (place, killed.stderr[-3000:])
         assert "Traceback" not in killed.stderr + killed.stdout, (place, killed.stderr[-3000:])
         for _ in range(POLLS):
-            if not living(run):
+            if not processes_of(run):
                 break
             time.sleep(0.1)
-        assert not living(run), f"kill {kill}, {place}: processes are left"
+        assert not processes_of(run), f"kill {kill}, {place}: processes are left"
         for path in (run / "checkpoints").glob("*.pt"):
             torch.load(path, weights_only=True)  # each that is there is whole
         resumed = train(voices, run, *options)

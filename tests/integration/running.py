@@ -94,6 +94,19 @@ def logged(process: subprocess.CompletedProcess, kind: str = "train_inner") -> l
     return [json.loads(line[line.index("{") :]) for line in lines if f"[{kind}][INFO]" in line]
 
 
+def processes_of(run: Path) -> list[str]:
+    """Living processes, but for this one, that were started with a run's folder: data workers are forks of their training."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            started = f"hydra.run.dir={run}".encode() in path.read_bytes()
+        except OSError:  # it has ended
+            continue
+        if started and path.parent.name != str(os.getpid()):
+            found.append(path.parent.name)
+    return found
+
+
 def ranks_environment(world: int) -> list[list[str]]:
     """NAME=VALUE for each rank of a training of `world` processes, as torchrun sets them; none for a single process."""
     if world == 1:

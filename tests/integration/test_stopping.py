@@ -1,13 +1,12 @@
 """Signals to a training, and what it goes on from: to the bit, from whole files, by the same command."""
 
-import os
 import subprocess
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.integration.running import command, logged, ranks_environment, run_script, run_together, train
+from tests.integration.running import command, logged, processes_of, ranks_environment, run_script, run_together, train
 
 SIGNALLED = str(Path(__file__).with_name("signalled.py"))
 LIMITS = ("optimization.max_update=7", "checkpoint.save_interval_updates=4", "common.cpu=true")
@@ -24,18 +23,6 @@ def last(run: Path) -> dict:
     return torch.load(run / "checkpoints" / "checkpoint_last.pt", weights_only=True)
 
 
-def workers(run: Path) -> list[str]:
-    """Living processes that were started with this run's options: data workers are forks of their training."""
-    lines = [path for path in Path("/proc").glob("[0-9]*/cmdline") if path.parent.name != str(os.getpid())]
-    found = []
-    for path in lines:
-        try:
-            found += [path.parent.name] if f"hydra.run.dir={run}".encode() in path.read_bytes() else []
-        except OSError:  # it has ended
-            continue
-    return found
-
-
 @pytest.mark.slow
 def test_stops_after_the_update_and_goes_on_to_the_bit(voices, tmp_path):
     """SIGTERM, SIGINT and SIGUSR1, one after the other, and then to the end; against a training that nobody stopped."""
@@ -47,7 +34,7 @@ def test_stops_after_the_update_and_goes_on_to_the_bit(voices, tmp_path):
         assert "Traceback" not in process.stderr + process.stdout
         assert f"stopped after {update} updates, saved in {run}/checkpoints" in process.stderr
         assert last(run)["optimizer_history"][-1]["num_updates"] == update
-        assert not workers(run)
+        assert not processes_of(run)
         process.returncode = 0
         steps += logged(process)
     steps += logged(train(voices, run, *LIMITS))

@@ -120,12 +120,14 @@ class CscModel(IdentityRows, BaseFairseqModel):
     def start_from(self, checkpoint: Checkpoint) -> None:
         """Takes over the encoder of a checkpoint of csc, but for its condition memory.
 
+        Weights know nothing of how frames are cut into segments: `segment_overlap` may change (our choice, measured).
+
         InputError: another architecture, a damaged file, or other sizes than this model's, which it names.
         """
         network = separative_encoder(checkpoint)
         for field in fields(SeparativeEncoderConfig):
             theirs, ours = getattr(network.config, field.name), getattr(self.encoder.config, field.name)
-            if theirs != ours and not field.name.startswith("memory"):
+            if theirs != ours and field.name != "segment_overlap" and not field.name.startswith("memory"):
                 raise InputError(
                     f"{checkpoint.path}: has model.{field.name}={theirs}, but this training {ours}; set it to {theirs}, or choose "
                     "another model.pretrained"

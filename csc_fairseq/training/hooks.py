@@ -32,7 +32,8 @@ from omegaconf import OmegaConf, open_dict
 
 from csc_fairseq.errors import InputError
 from csc_fairseq.training.checkpoint_files import LAST, FolderLock, copy_whole, save_whole, saved_training
-from csc_fairseq.training.launching import make_buffers, require_precision, take_up
+from csc_fairseq.training.launching import make_buffers, take_up
+from csc_fairseq.training.refused import require_precision, require_schedule
 from csc_fairseq.training.resuming import (
     checkpoint_to_resume,
     finished,
@@ -133,6 +134,7 @@ class WholeFiles(PathManager):
 def _call_main(theirs: Callable, cfg: Any, main: Callable, **kwargs: Any) -> None:
     take_up(cfg)
     require_precision(cfg)
+    require_schedule(cfg)
     with TRAINING.stop.listening():
         try:
             theirs(cfg, main, **kwargs)

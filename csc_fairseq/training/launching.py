@@ -88,11 +88,3 @@ def make_buffers(ranks: int, size: int, on_cpu: bool) -> None:
     if on_cpu and ranks > 1:
         all_gather_list._buffer = torch.ByteTensor(ranks * size)
         all_gather_list._cpu_buffer = torch.ByteTensor(size)
-
-
-def require_precision(cfg: Any) -> None:
-    """InputError for a training in float16 on a CPU: fairseq scales its gradients on a GPU alone."""
-    if cfg.common.fp16 and (cfg.common.cpu or not torch.cuda.is_available()):
-        raise InputError(
-            "common.fp16=true needs a GPU, and this training is on the CPU; take common.bf16=true, or drop the option"
-        )

@@ -217,6 +217,16 @@ def test_starts_from_another_training(model, source, tmp_path):
     assert not torch.equal(again.eval()(source).queries, model(source).queries)
 
 
+def test_a_start_may_cut_segments_otherwise(model, tmp_path):
+    path = saved(csc_checkpoint(model.encoder), tmp_path / "old.pt")
+    other = not model.encoder.config.segment_overlap
+    cfg = CscConfig(**SIZES | {"segment_overlap": other}, pretrained=str(path))
+    fresh = CscModel.build_model(cfg, task_of(sample_rate=16000))
+    theirs, ours = model.encoder.trunk.state_dict(), fresh.encoder.trunk.state_dict()
+    assert fresh.encoder.config.segment_overlap is other and theirs.keys() == ours.keys()
+    assert all(torch.equal(weight, ours[name]) for name, weight in theirs.items())
+
+
 def test_a_start_of_another_size_is_named(model, tmp_path):
     path = saved(csc_checkpoint(model.encoder), tmp_path / "old.pt")
     cfg = CscConfig(**SIZES | {"stream_channels": 8}, pretrained=str(path))

@@ -5,7 +5,7 @@ import torch
 from omegaconf import OmegaConf
 
 from csc_fairseq.errors import InputError
-from csc_fairseq.training.launching import require_precision, take_up
+from csc_fairseq.training.launching import take_up
 
 TORCHRUN = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1", "WORLD_SIZE": "4", "RANK": "3", "LOCAL_RANK": "1"}
 
@@ -87,17 +87,3 @@ def test_backends_that_would_wait_for_ever_are_refused(gpus):
         take_up(options(cpu=False, ddp_backend="c10d", freeze_updates=5), TORCHRUN)
     take_up(options(cpu=False, ddp_backend="c10d", freeze_updates=5, find_unused_parameters=True), TORCHRUN)
     take_up(options(cpu=False, ddp_backend="c10d"), TORCHRUN)
-
-
-def test_float16_is_refused_on_a_cpu(gpus):
-    gpus(0)
-    half = OmegaConf.create({"common": {"fp16": True, "cpu": False}})
-    with pytest.raises(InputError, match="common.fp16=true needs a GPU.*common.bf16=true"):
-        require_precision(half)
-    gpus(1)
-    require_precision(half)
-    half.common.cpu = True
-    with pytest.raises(InputError):
-        require_precision(half)
-    half.common.fp16 = False
-    require_precision(half)

@@ -15,6 +15,11 @@ def power(samples: np.ndarray) -> float:
     return float(np.mean(np.square(samples, dtype=np.float64)))
 
 
+def centred(samples: np.ndarray) -> np.ndarray:
+    """Samples [T] without their mean: an offset of the recorder means nothing, and is no part of a level."""
+    return samples - np.float32(np.mean(samples, dtype=np.float64))
+
+
 def is_faint(samples: np.ndarray) -> bool:
     """Whether samples [T] are silent but for a constant: the mean square of what moves is below SILENCE_POWER."""
     return float(np.var(samples, dtype=np.float64)) < SILENCE_POWER

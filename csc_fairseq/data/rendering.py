@@ -4,7 +4,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from csc_fairseq.data.augment import NoiseBank, RirBank, gain_to, is_faint, place, power, reverberate, white_noise
+from csc_fairseq.data.augment import (
+    NoiseBank,
+    RirBank,
+    centred,
+    gain_to,
+    is_faint,
+    place,
+    power,
+    reverberate,
+    white_noise,
+)
 from csc_fairseq.data.mixing_plans import MixingPlan, NoisePlan, SourcePlan
 from csc_fairseq.data.pool import RecordingError, RecordingPool
 
@@ -34,9 +44,10 @@ def render(
 ) -> Mixture:
     """Read, reverberate, level and add the sources of a plan. mixing_plans.py has a drawing of it.
 
-    The target has RMS 0.05. Each interferer is sir_db below it, and the noise snr_db below it (our choice). The power of a
-    source is measured where it fills the view, reverberation included. The noise fills the whole view. Nothing is clipped.
-    Silent noise is left out. `noise` and `rirs` may be None if the plan uses none.
+    Speech and noise lose their mean as they are read. The target has RMS 0.05. Each interferer is sir_db below it, and the
+    noise snr_db below it (our choice). The power of a source is measured where it fills the view, reverberation included.
+    The noise fills the whole view. Nothing is clipped. Silent noise is left out. `noise` and `rirs` may be None if the plan
+    uses none.
 
     RecordingError, naming the file: unreadable or silent source.
 
@@ -103,9 +114,10 @@ def _render_source(source: SourcePlan, frames: int, pool: RecordingPool, rirs: R
 
 
 def _render_noise(plan: NoisePlan, frames: int, noise: NoiseBank | None) -> np.ndarray:
-    samples = (
-        white_noise(plan.seed, frames) if plan.recording < 0 else noise.stretch(plan.recording, plan.start, frames)
-    )
+    if plan.recording < 0:
+        samples = white_noise(plan.seed, frames)
+    else:
+        samples = centred(noise.stretch(plan.recording, plan.start, frames))
     if is_faint(samples):
         return np.zeros(frames, dtype=np.float32)
     return samples * np.float32(gain_to(-plan.snr_db, power(samples)))
@@ -124,12 +136,12 @@ def load_active_crop(pool: RecordingPool, source: SourcePlan) -> np.ndarray:
 
 
 def _load_candidates(pool: RecordingPool, source: SourcePlan) -> list[np.ndarray]:
-    """Crops at all candidate starts. They are read at once if that reads no more samples than one by one."""
+    """Crops at all candidate starts, without their means. They are read at once if that reads no more samples."""
     first, end = min(source.starts), max(source.starts) + source.frames
     if end - first > len(source.starts) * source.frames:
-        return [pool.crop(source.recording, start, source.frames) for start in source.starts]
+        return [centred(pool.crop(source.recording, start, source.frames)) for start in source.starts]
     stretch = pool.crop(source.recording, first, end - first)
-    return [stretch[start - first : start - first + source.frames] for start in source.starts]
+    return [centred(stretch[start - first : start - first + source.frames]) for start in source.starts]
 
 
 def most_active(crops: list[np.ndarray], frame: int) -> int:

@@ -89,8 +89,25 @@ def test_rendering_does_not_depend_on_the_level_of_the_file(make_manifest):
     pool = RecordingPool(manifest, ["a", "b"], {}, 16000)
     loud, faint = (render(MixingPlan(VIEW, (SourcePlan(i, 0, (500,), VIEW),), 0, 1, (0,)), pool) for i in (0, 1))
     np.testing.assert_allclose(loud.samples, faint.samples, atol=1e-6)
-    expected = tone[500:8500] * 0.05 / np.sqrt(np.mean(tone[500:8500] ** 2))
+    heard = tone[500:8500] - tone[500:8500].mean()
+    expected = heard * 0.05 / np.sqrt(np.mean(heard**2))
     np.testing.assert_allclose(loud.samples, expected, atol=1e-6)
+
+
+def test_an_offset_of_the_recorder_is_no_part_of_a_level(make_manifest):
+    rng = np.random.default_rng(1)
+    talkers = {f"{name}.wav": rng.uniform(-0.02, 0.02, 9000) for name in ("a", "b", "noise")}
+    mixtures = []
+    for offset in (0.0, 0.5):
+        files = {f"{offset}/{name}": samples + offset for name, samples in talkers.items()}
+        manifest = make_manifest(f"speech{offset}", files)
+        pool = RecordingPool(manifest, ["a", "b", "noise"], {}, 16000)
+        sources = (SourcePlan(0, 0, (500,), VIEW), SourcePlan(1, 0, (0, 700), 4000, 2000, sir_db=3.0))
+        mixtures.append(
+            render(MixingPlan(VIEW, sources, 0, 2, (0, 1), NoisePlan(2, 0, 10.0, 0)), pool, NoiseBank(manifest, 16000))
+        )
+    np.testing.assert_allclose(mixtures[1].sources, mixtures[0].sources, atol=1e-4)  # 16-bit files
+    np.testing.assert_allclose(mixtures[1].samples, mixtures[0].samples, atol=1e-4)
 
 
 def test_a_source_is_turned_upside_down(make_manifest):
@@ -109,7 +126,7 @@ def test_room_response_keeps_direct_sound_and_adds_its_echo(make_manifest):
     response[[50, 650]] = [0.8, 0.4]
     rirs = RirBank(make_manifest("rir", {"0.wav": response}), 16000)
     mixture = render(MixingPlan(VIEW, (SourcePlan(0, 0, (0,), 2000, 3000, rir=0),), 0, 1, (0,)), pool, rirs=rirs)
-    expected = np.zeros(VIEW)
+    expected, speech = np.zeros(VIEW), speech - speech.mean()
     expected[3000:5000] += speech
     expected[3600:5600] += speech / 2
     extent = expected[2950:5649]  # the response has 50 samples before its direct path and 649 after

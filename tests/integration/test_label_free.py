@@ -36,7 +36,7 @@ def pipeline(voices, tmp_path):
         around = environment() | {
             "PATH": f"{BIN}:{os.environ['PATH']}", "ROUNDS": rounds, "CONFIG": "csc_debug",
             "OPTIONS": " ".join([*options, *OPTIONS]), "NEXT": "optimization.lr=[0.001]", "TEST": f"{voices}/test.tsv",
-            "EVALUATE": "--replicates 20 --seconds 1",
+            "EVALUATE": "--replicates 20 --seconds 1 --jobs 1",
         }  # fmt: skip
         answer = subprocess.run(
             [SCRIPT, flat, tmp_path / "out"], env=around | variables, capture_output=True, text=True, check=False

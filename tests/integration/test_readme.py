@@ -61,18 +61,23 @@ def write_texts(manifests: Path) -> None:
         path.with_suffix(".txt").write_text("\n".join(words) + "\n")
 
 
+SHORT_EVALUATION = ["--replicates", "20", "--seconds", "1", "--jobs", "1"]
+
+
 def run_line(line: str, place: Path) -> str:
     """Runs one command line of a README in `place` and returns what it printed."""
     words = shlex.split(line.replace("/data/", f"{place}/data/"), comments=True)
     folder, around = BIN, environment()
     if words[0] == "fairseq-hydra-train":
         words += TRAINING[words[2]]
+    elif words[:2] == ["csc", "evaluate"]:
+        words += SHORT_EVALUATION
     elif words[0].startswith("examples/"):
         folder = REPOSITORY
         options = {"CSC_OPTIONS": "csc_small", "W2V_OPTIONS": "wav2vec2_small", "TUNE": "sv_aam"}
         options["OPTIONS"] = "csc_small_unlabelled"
         around |= {variable: " ".join(TRAINING[name]) for variable, name in options.items()}
-        around |= {"PATH": f"{BIN}:{around['PATH']}", "EVALUATE": "--replicates 20 --seconds 1", "ROWS": "bank"}
+        around |= {"PATH": f"{BIN}:{around['PATH']}", "EVALUATE": " ".join(SHORT_EVALUATION), "ROWS": "bank"}
     done = subprocess.run(
         [str(folder / words[0]), *words[1:]], cwd=place, env=around, capture_output=True, text=True, check=False
     )  # fmt: skip

@@ -54,6 +54,7 @@ def batches_of(dataset, size=6, workers=0):
 
 
 def at_rms(samples, rms=0.05):
+    samples = samples - samples.mean()
     return samples * rms / np.sqrt(np.mean(np.square(samples, dtype=np.float64)))
 
 

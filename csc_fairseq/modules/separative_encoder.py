@@ -99,11 +99,14 @@ class SeparativeOutput(NamedTuple):
     """(B, C, L, 2) which frames a stream owns and where it is loud; see `stream_energy`."""
 
 
+SYMMETRIC = 1e-3  # skewness of a waveform that has none; speech has 0.1 and more
+
+
 class FrontEnd(NamedTuple):
     """B mixtures of T samples on their way into the trunk."""
 
     level: Tensor
-    """(B, 1) RMS by which the waveforms were divided."""
+    """(B, 1) by which the waveforms were divided: their RMS, negative where they were turned over."""
     waveform_frames: Tensor
     """(B, L, F) non-negative frames of the waveform encoder."""
     padding: Tensor
@@ -175,7 +178,7 @@ class SeparativeEncoder(nn.Module):
         """Encodes mixtures.
 
         Args:
-            source: (B, T) waveforms of any level (each is normalised to unit RMS inside).
+            source: (B, T) waveforms of any level (each is normalised to unit RMS inside, and turned over or not by its skewness).
             padding_mask: (B, T) bool, True = padding; None: none.
             recordings: (B, C) keys of the recordings in each mixture, -1 = none. Entries of the bank that share one are hidden.
                 None: no entry is hidden.
@@ -259,7 +262,7 @@ class SeparativeEncoder(nn.Module):
         mean = source.float().sum(1, keepdim=True) / lengths.clamp_min(1).unsqueeze(1)
         # An offset of the recorder means nothing.
         source = (source - mean.to(source.dtype)).masked_fill(padding_mask, 0.0)
-        level = rms(source, lengths).unsqueeze(1)
+        level = (rms(source, lengths) * polarity(source, lengths)).unsqueeze(1)
         waveform_frames = self.encoder((source / level).to(source.dtype)).transpose(1, 2)  # (B, L, F)
         count = waveform_frames.shape[1]
         padding = torch.arange(count, device=source.device) >= frame_count(lengths, self.hop).unsqueeze(1)
@@ -295,3 +298,14 @@ class SeparativeEncoder(nn.Module):
 def rms(waveform: Tensor, lengths: Tensor) -> Tensor:
     """(B,) float32 root mean square of the first `lengths` samples of (B, T) waveforms, at least 1e-8; the others must be zeros."""
     return (waveform.float().square().sum(1) / lengths.clamp_min(1)).sqrt().clamp_min(1e-8)
+
+
+def polarity(waveform: Tensor, lengths: Tensor) -> Tensor:
+    """(B,) float32 in {1, −1}: how to turn (B, T) waveforms so that their skewness is positive; arguments as of `rms`.
+
+    A voice is skewed, and which way depends on the recorder alone. Turned so, it gives the same embedding either way (our
+    choice). Next to no skewness counts as none, since rounding alone would decide.
+    """
+    unit = waveform.float() / rms(waveform, lengths).unsqueeze(1)
+    skewness = unit.pow(3).sum(1) / lengths.clamp_min(1)
+    return 1.0 - 2.0 * (skewness < -SYMMETRIC).float()

@@ -43,7 +43,7 @@ def source() -> torch.Tensor:
 def blocks_by_hand(encoder: SeparativeEncoder, source: torch.Tensor) -> list[torch.Tensor]:
     """(B, L, D) after every block of the trunk, for waveforms without padding."""
     source = source - source.mean(1, keepdim=True)
-    level = source.square().mean(1, keepdim=True).sqrt()
+    level = source.square().mean(1, keepdim=True).sqrt() * source.pow(3).mean(1, keepdim=True).sign()
     frames = encoder.encoder(source / level).transpose(1, 2)
     padding = torch.zeros(frames.shape[:2], dtype=torch.bool)
     segmentation = (Overlapping if encoder.config.segment_overlap else Alternating)(8)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from csc_fairseq.errors import InputError
-from csc_fairseq.modules.separative_encoder import SeparativeEncoder, SeparativeEncoderConfig
+from csc_fairseq.modules.separative_encoder import SeparativeEncoder, SeparativeEncoderConfig, polarity
 from csc_fairseq.modules.speaker_table import SpeakerTable
 
 SMALL = dict(
@@ -64,6 +64,18 @@ def test_an_offset_changes_nothing(encoder):
     plain, moved = encoder(source, padding), encoder(source + torch.tensor([[0.7], [-3.0]]), padding)
     torch.testing.assert_close(moved.estimates, plain.estimates, atol=1e-3, rtol=0)
     torch.testing.assert_close(moved.queries, plain.queries, atol=1e-4, rtol=0)
+
+
+def test_the_sign_of_a_recording_means_nothing(encoder):
+    """A skewed waveform, as a voice is: turned over, it has the same embeddings, and streams that are turned over."""
+    source, padding = torch.randn(2, 1000), torch.zeros(2, 1000, dtype=torch.bool)
+    source, padding[1, 700:] = source + 0.2 * source.square(), True
+    plain, turned = encoder(source, padding), encoder(-source, padding)
+    assert torch.equal(turned.queries, plain.queries) and torch.equal(turned.features, plain.features)
+    assert torch.equal(turned.estimates, -plain.estimates)
+    assert not torch.equal(polarity(source[:1], torch.tensor([1000])), polarity(-source[:1], torch.tensor([1000])))
+    tone = torch.sin(2 * torch.pi * torch.arange(1000) / 40)
+    assert polarity(torch.stack([tone, -tone]), torch.tensor([1000, 1000])).tolist() == [1, 1]
 
 
 def test_digital_silence_stays_finite(encoder):

@@ -99,7 +99,7 @@ class SeparativeOutput(NamedTuple):
     """(B, C, L, 2) which frames a stream owns and where it is loud; see `stream_energy`."""
 
 
-SYMMETRIC = 1e-3  # skewness of a waveform that has none; speech has 0.1 and more
+SYMMETRIC = 1e-5  # skewness of a waveform that has none but for rounding; speech has 0.01 to 1
 
 
 class FrontEnd(NamedTuple):

@@ -204,10 +204,10 @@ class CscModel(IdentityRows, BaseFairseqModel):
         """Keeps what the global vectors take in at `commit`: (n, E) queries and who they are of."""
         self.global_vectors.stage(embeddings, talkers)
 
-    def discard_last(self) -> None:
-        """Forgets the last batch that was staged, here and for the condition memory: a dummy, for a rank without data."""
-        self.encoder.memory.discard_last()
-        self.global_vectors.discard_last()
+    def discard(self, everything: bool = False) -> None:
+        """Forgets what was staged, here and for the condition memory; see `Staged.discard`."""
+        self.encoder.memory.discard(everything)
+        self.global_vectors.discard(everything)
 
     def commit(self) -> None:
         """After an update, on all ranks together: the condition memory and the global vectors take in what was staged."""

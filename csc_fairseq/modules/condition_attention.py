@@ -50,10 +50,10 @@ class MemoryBank(nn.Module):
             keys = recordings.unsqueeze(1).expand(-1, queries.shape[1], -1)
             self._staged.add(queries[voiced], keys[voiced])
 
-    def discard_last(self) -> None:
-        """Forgets the last staged batch, a dummy that fairseq gave to a rank without data."""
+    def discard(self, everything: bool = False) -> None:
+        """See `Staged.discard`."""
         if self.size:
-            self._staged.discard_last()
+            self._staged.discard(everything)
 
     @torch.no_grad()
     def commit(self) -> None:

@@ -50,9 +50,9 @@ class Staged:
         """Keeps (n, E) embeddings without their gradient, and (n, …) whom or what they are of."""
         self._batches.append((embeddings.detach().float(), labels))
 
-    def discard_last(self) -> None:
-        """Forgets the last batch, a dummy that fairseq gave to a rank without data."""
-        self._batches.pop()
+    def discard(self, everything: bool = False) -> None:
+        """Forgets the last batch, a dummy that fairseq gave to a rank without data; or everything, of an update not made."""
+        del self._batches[0 if everything else -1 :]
 
     def gathered(self) -> list[tuple[Tensor, Tensor]]:
         """The batches of all ranks, which call this together. Then it is empty.

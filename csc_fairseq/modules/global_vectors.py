@@ -69,8 +69,8 @@ class GlobalVectors(nn.Module, ABC):
     def stage(self, embeddings: Tensor, talkers: Talkers) -> None:
         """Keeps what `commit` takes in of an update's queries (n, E). Nothing, unless a kind says so."""
 
-    def discard_last(self) -> None:
-        """Forgets the last staged batch, a dummy that fairseq gave to a rank without data."""
+    def discard(self, everything: bool = False) -> None:
+        """Forgets what was staged: the last batch, or everything; see `Staged.discard`."""
 
     def commit(self) -> None:
         """After an update, on all ranks together: takes in what was staged."""

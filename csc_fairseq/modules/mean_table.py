@@ -62,9 +62,9 @@ class MeanTable(GlobalVectors):
         known = talkers.rows >= 0
         self._staged.add(embeddings[known], talkers.rows[known])
 
-    def discard_last(self) -> None:
-        """See `GlobalVectors.discard_last`."""
-        self._staged.discard_last()
+    def discard(self, everything: bool = False) -> None:
+        """See `GlobalVectors.discard`."""
+        self._staged.discard(everything)
 
     @torch.no_grad()
     def commit(self) -> None:

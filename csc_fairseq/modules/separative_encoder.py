@@ -303,7 +303,7 @@ def rms(waveform: Tensor, lengths: Tensor) -> Tensor:
 def polarity(waveform: Tensor, lengths: Tensor) -> Tensor:
     """(B,) float32 in {1, −1}: how to turn (B, T) waveforms so that their skewness is positive; arguments as of `rms`.
 
-    A voice is skewed, and which way depends on the recorder alone. Turned so, it gives the same embedding either way (our
+    A voice is skewed, and which way depends on the recorder. Turned so, it gives the same embedding either way (our
     choice). Next to no skewness counts as none, since rounding alone would decide.
     """
     unit = waveform.float() / rms(waveform, lengths).unsqueeze(1)

@@ -56,10 +56,10 @@ class ViewVectors(GlobalVectors):
         if self._staged is not None:
             self._staged.add(embeddings, talkers.numbers)
 
-    def discard_last(self) -> None:
-        """See `GlobalVectors.discard_last`."""
+    def discard(self, everything: bool = False) -> None:
+        """See `GlobalVectors.discard`."""
         if self._staged is not None:
-            self._staged.discard_last()
+            self._staged.discard(everything)
 
     @torch.no_grad()
     def commit(self) -> None:

@@ -17,6 +17,7 @@ from csc_fairseq.models.csc import unwrapped
 from csc_fairseq.options import option
 from csc_fairseq.tasks.mixing_config import MixingConfig, domains, mixing_options, noise_bank, reading, rir_bank
 from csc_fairseq.tasks.mixture_task import MixtureTask, manifest_path
+from csc_fairseq.training.mixed_precision import grad_scaler
 
 logger = logging.getLogger(__name__)
 
@@ -105,13 +106,16 @@ class CscPretrainingTask(MixtureTask):
             sample = sample | {"present": torch.zeros_like(sample["present"])}
         step = super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad)
         if ignore_grad:
-            unwrapped(model).discard_last()
+            unwrapped(model).discard()
         return step
 
     def optimizer_step(self, optimizer, model, update_num) -> None:
-        """fairseq's step, then the model takes in this update's queries."""
+        """fairseq's step, then the model takes in this update's queries, unless the step overflowed: then it is not made."""
+        scaler = grad_scaler(optimizer)
+        scale = 0.0 if scaler is None else scaler.get_scale()
         super().optimizer_step(optimizer, model, update_num)
-        unwrapped(model).commit()
+        if scaler is None or scaler.get_scale() >= scale:  # an overflow lowers it
+            unwrapped(model).commit()
         self._end_step()
 
 

@@ -9,6 +9,7 @@ What is replaced, and why:
     checkpoint_utils.save_checkpoint        remembers which update was saved
     checkpoint_utils.load_checkpoint        damaged files, and what does not fit, in one line; forgets the job before
     Trainer.save_checkpoint                 the patience and the scale of gradients are saved too
+    Trainer.zero_grad                       knows nothing of what a model keeps of an update
     trainer.build_ema                       multiplies whole numbers, and averages what is no weight
     train.train, train.validate_and_save    nothing is left to do; a signal came
 """
@@ -31,8 +32,10 @@ from fairseq.trainer import Trainer
 from omegaconf import OmegaConf, open_dict
 
 from csc_fairseq.errors import InputError
+from csc_fairseq.models.csc import CscModel
 from csc_fairseq.training.checkpoint_files import LAST, FolderLock, copy_whole, save_whole, saved_training
 from csc_fairseq.training.launching import make_buffers, take_up
+from csc_fairseq.training.mixed_precision import grad_scaler
 from csc_fairseq.training.refused import require_precision, require_schedule
 from csc_fairseq.training.resuming import (
     checkpoint_to_resume,
@@ -102,6 +105,7 @@ def surround_fairseq() -> None:
     _replace(checkpoint_utils, "save_checkpoint", _save_checkpoint)
     _replace(checkpoint_utils, "load_checkpoint", _load_checkpoint)
     _replace(Trainer, "save_checkpoint", _trainer_save_checkpoint)
+    _replace(Trainer, "zero_grad", _zero_grad)
     _replace(trainer_module, "build_ema", _build_ema)
     _replace(program, "train", _train)
     _replace(program, "validate_and_save", _validate_and_save)
@@ -180,12 +184,18 @@ def _trainer_save_checkpoint(theirs: Callable, self: Trainer, filename: str, ext
     function, ours = early_stopping(), {}
     if hasattr(function, "best"):
         ours[PATIENCE] = {"best": function.best, "num_runs": function.num_runs}
-    scaler = getattr(self.optimizer, "scaler", None)
-    if (
-        isinstance(scaler, torch.amp.GradScaler) and scaler.is_enabled()
-    ):  # fairseq saves that of fp16, but not that of amp
+    scaler = grad_scaler(self.optimizer)
+    if scaler is not None:  # fairseq saves that of fp16, but not that of amp
         ours[SCALE] = scaler.state_dict()
     return theirs(self, filename, {**extra_state, **ours})
+
+
+def _zero_grad(theirs: Callable, self: Trainer) -> None:
+    """Before an update, and after one that overflowed: with the gradients goes what the model staged."""
+    theirs(self)
+    model = self.get_model()
+    if isinstance(model, CscModel):
+        model.discard(everything=True)
 
 
 def _build_ema(theirs: Callable, model: torch.nn.Module, cfg: Any, device: torch.device) -> Any:
@@ -232,8 +242,8 @@ def _restore(trainer: Trainer, extra_state: dict, cfg: Any) -> None:
     if PATIENCE in extra_state and not (cfg.reset_optimizer or cfg.reset_meters):
         function = early_stopping()
         function.best, function.num_runs = extra_state[PATIENCE]["best"], extra_state[PATIENCE]["num_runs"]
-    scaler = getattr(trainer.optimizer, "scaler", None)
-    if SCALE in extra_state and not cfg.reset_optimizer and isinstance(scaler, torch.amp.GradScaler):
+    scaler = grad_scaler(trainer.optimizer)
+    if SCALE in extra_state and not cfg.reset_optimizer and scaler is not None:
         scaler.load_state_dict(extra_state[SCALE])
 
 

@@ -43,7 +43,7 @@ def test_a_discarded_batch_is_forgotten():
     bank = MemoryBank(8, 4, 2)
     bank.stage(*batch(1, 1))
     bank.stage(*batch(2, 1))
-    bank.discard_last()
+    bank.discard()
     bank.commit()
     assert bank.filled == 2 and bank.entries[:2, 0].tolist() == pytest.approx([1.0, 1.1])
 

@@ -49,7 +49,7 @@ def test_rows_that_were_never_visited_take_no_part():
 def test_a_dummy_and_an_overflow_leave_no_trace():
     table = MeanTable(2, 2, 12.0)
     table.stage(torch.tensor([[1.0, 0.0]]), talkers(0))
-    table.discard_last()
+    table.discard()
     table.stage(torch.tensor([[math.nan, 0.0]]), talkers(1))
     table.commit()
     table.commit()

@@ -45,7 +45,7 @@ def test_the_newest_streams_are_kept():
     assert vectors.earlier_numbers.tolist() == [1, 1, 2, 2, -1]
     vectors.stage(second, talkers(3))
     vectors.stage(unit(2, 2), talkers(4))
-    vectors.discard_last()
+    vectors.discard()
     vectors.commit()
     assert vectors.earlier_numbers.tolist() == [3, 3, 1, 1, 2]
     torch.testing.assert_close(vectors.earlier, torch.cat([second, first])[:5])

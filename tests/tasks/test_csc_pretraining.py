@@ -1,7 +1,8 @@
 """The task without a trainer: identities at every level, fixed validation mixes, and what it refuses."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ import torch
 from csc_fairseq.errors import InputError
 from csc_fairseq.models.csc import CscConfig, CscModel, unwrapped
 from csc_fairseq.tasks.csc_pretraining import CscPretrainingConfig, CscPretrainingTask, evenly_spaced
+from tests.making import tiny
 
 
 def build(voices: Path, **options: object) -> CscPretrainingTask:
@@ -92,3 +94,22 @@ def test_unwrapped_finds_the_model_inside_two_wrappers(voices):
     model = CscModel(CscConfig(sources=2), ["a", "b"])
     wrapper = torch.nn.DataParallel(torch.nn.DataParallel(model))
     assert unwrapped(wrapper) is unwrapped(model) is model
+
+
+@pytest.mark.parametrize("gradient", [1.0, torch.inf], ids=["a step", "an overflow"])
+def test_an_overflow_of_mixed_precision_puts_nothing_into_the_bank(voices, gradient):
+    """fairseq calls the step either way, and then gives the same batch again."""
+    task = build(voices, identity="speaker")
+    model = CscModel(CscConfig(**asdict(tiny(memory="bank"))), task.identities)
+    weights = list(model.parameters())
+    scaler, sgd = torch.amp.GradScaler("cpu", init_scale=4.0), torch.optim.SGD(weights, lr=0.1)
+    scaler.scale(sum(weight.sum() for weight in weights)).backward()
+    weights[0].grad.fill_(gradient)
+
+    def step() -> None:
+        scaler.step(sgd)
+        scaler.update()
+
+    model.encoder.memory.stage(torch.ones(1, 2, 12), torch.zeros(1, 2).long(), torch.ones(1, 2).bool())
+    task.optimizer_step(SimpleNamespace(scaler=scaler, step=step), model, 0)
+    assert model.encoder.memory.filled == (2 if gradient == 1.0 else 0)

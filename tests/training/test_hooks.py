@@ -1,5 +1,6 @@
 """What is put around fairseq's functions, with stand-ins for them."""
 
+from dataclasses import asdict
 from types import SimpleNamespace
 
 import pytest
@@ -9,8 +10,11 @@ from fairseq.models.ema import build_ema
 from omegaconf import OmegaConf
 
 from csc_fairseq.errors import InputError
+from csc_fairseq.models.csc import CscConfig, CscModel
 from csc_fairseq.modules.condition_attention import MemoryBank
+from csc_fairseq.modules.global_vectors import Talkers
 from csc_fairseq.training import hooks
+from tests.making import tiny
 from tests.training.test_checkpoint_files import saved
 
 
@@ -144,11 +148,24 @@ def test_errors_of_started_processes_are_one_line(program):
         {
             "common": {"cpu": True, "tpu": False, "fp16": False},
             "distributed_training": {"distributed_world_size": 1, "distributed_init_method": "x"},
+            "lr_scheduler": {"_name": "fixed"},
+            "optimization": {"max_update": 0},
         }
     )
     with pytest.raises(InputError) as caught:
         hooks._call_main(theirs, cfg, None)
     assert str(caught.value) == "a.tsv: is empty"
+
+
+def test_what_an_update_staged_goes_with_its_gradients():
+    """Before the next update. So half precision, whose overflow leaves fairseq before the step, puts nothing late into a bank."""
+    model = CscModel(CscConfig(**asdict(tiny(memory="bank")), global_vectors="table_mean"), ["a", "b"])
+    bank, cleared = model.encoder.memory, []
+    bank.stage(torch.ones(1, 2, 12), torch.zeros(1, 2, dtype=torch.long), torch.ones(1, 2, dtype=torch.bool))
+    model.stage(torch.ones(2, 12), Talkers(*torch.tensor([[0, 1], [0, 1], [0, 0]])))
+    hooks._zero_grad(lambda trainer: cleared.append(trainer), SimpleNamespace(get_model=lambda: model))
+    model.commit()
+    assert len(cleared) == 1 and bank.filled == 0 and not model.table.visited.any()
 
 
 class Counted(torch.nn.Module):

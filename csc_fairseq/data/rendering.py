@@ -136,7 +136,7 @@ def load_active_crop(pool: RecordingPool, source: SourcePlan) -> np.ndarray:
 
 
 def _load_candidates(pool: RecordingPool, source: SourcePlan) -> list[np.ndarray]:
-    """Crops at all candidate starts, without their means. They are read at once if that reads no more samples."""
+    """Crops at all candidate starts, centred. They are read at once if that reads no more samples than one by one."""
     first, end = min(source.starts), max(source.starts) + source.frames
     if end - first > len(source.starts) * source.frames:
         return [centred(pool.crop(source.recording, start, source.frames)) for start in source.starts]

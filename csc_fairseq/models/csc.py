@@ -120,9 +120,9 @@ class CscModel(IdentityRows, BaseFairseqModel):
     def start_from(self, checkpoint: Checkpoint) -> None:
         """Takes over the encoder of a checkpoint of csc, but for its condition memory.
 
-        Weights know nothing of how frames are cut into segments: `segment_overlap` may change (our choice, measured).
+        No weight depends on whether segments overlap, so that `segment_overlap` may change.
 
-        InputError: another architecture, a damaged file, or other sizes than this model's, which it names.
+        InputError: another architecture, a damaged file, or other sizes than this model's but for those two, which it names.
         """
         network = separative_encoder(checkpoint)
         for field in fields(SeparativeEncoderConfig):

@@ -57,7 +57,7 @@ class Staged:
     def gathered(self) -> list[tuple[Tensor, Tensor]]:
         """The batches of all ranks, which call this together. Then it is empty.
 
-        Embeddings of a step that overflowed in half precision are left out: they must not poison later ones.
+        Embeddings that are not finite are left out: they must not poison later ones.
         """
         batches, self._batches = gather_over_ranks(self._batches), []
         sound = [embeddings.isfinite().all(dim=1) for embeddings, _ in batches]

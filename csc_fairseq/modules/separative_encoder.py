@@ -17,6 +17,7 @@ from csc_fairseq.options import option
 
 MEMORIES = ("bank", "conditions", "none")
 LARGEST = 2**31 - 1  # more is no network
+SYMMETRIC = 1e-5  # skewness of a waveform that has none but for rounding; speech has 0.01 to 1
 LEAST = {"separation_blocks": 0, "speaker_blocks": 0, "memory_size": 0}  # of the whole numbers; 1 for the others
 EVEN = {
     "window": "the hop is half of it",
@@ -84,7 +85,7 @@ class SeparativeOutput(NamedTuple):
     """Output for B mixtures of T samples. The order of the C streams is the encoder's choice, the same in every entry."""
 
     estimates: Tensor
-    """(B, C, T) separated waveforms at the level of the input."""
+    """(B, C, T) separated waveforms, at the level and with the sign of the input."""
     queries: Tensor
     """(B, C, E) bottom-up embeddings, unit norm."""
     attended: Tensor
@@ -97,9 +98,6 @@ class SeparativeOutput(NamedTuple):
     """(B, C, L, E_s) frames of each stream before the pooling that gives its query."""
     stream_cues: Tensor
     """(B, C, L, 2) which frames a stream owns and where it is loud; see `stream_energy`."""
-
-
-SYMMETRIC = 1e-5  # skewness of a waveform that has none but for rounding; speech has 0.01 to 1
 
 
 class FrontEnd(NamedTuple):
@@ -301,7 +299,7 @@ def rms(waveform: Tensor, lengths: Tensor) -> Tensor:
 
 
 def polarity(waveform: Tensor, lengths: Tensor) -> Tensor:
-    """(B,) float32 in {1, −1}: how to turn (B, T) waveforms so that their skewness is positive; arguments as of `rms`.
+    """(B,) float32 in {1, −1}: how to turn (B, T) waveforms of zero mean so that their skewness is positive; else as `rms`.
 
     A voice is skewed, and which way depends on the recorder. Turned so, it gives the same embedding either way (our
     choice). Next to no skewness counts as none, since rounding alone would decide.

@@ -49,6 +49,10 @@ def test_a_row(ablations, tmp_path):
     (seconds,) = (out / f"{row}.time").read_text().splitlines()
     assert float(seconds.split()[0]) > 0
 
+    written = (out / row / "checkpoints" / "checkpoint_last.pt").stat().st_mtime_ns
+    status, printed = ablations(ROWS=row, TEST="")
+    assert status == 0 and "training" not in printed
+    assert (out / row / "checkpoints" / "checkpoint_last.pt").stat().st_mtime_ns == written
     status, printed = ablations(ROWS=row, UPDATES="4")
     assert status == 2 and "was made with other options" in printed
 

@@ -168,6 +168,18 @@ def test_what_an_update_staged_goes_with_its_gradients():
     assert len(cleared) == 1 and bank.filled == 0 and not model.table.visited.any()
 
 
+def test_what_is_replaced_is_what_the_module_lists(program, monkeypatch):
+    replaced = {}
+    monkeypatch.setattr(hooks, "_replace", lambda owner, name, ours: replaced.update({name: ours}))
+    monkeypatch.setattr(
+        hooks.checkpoint_utils, "PathManager", hooks.checkpoint_utils.PathManager
+    )  # put back afterwards
+    hooks.surround_fairseq.__wrapped__()
+    assert replaced["zero_grad"] is hooks._zero_grad and replaced["build_ema"] is hooks._build_ema
+    listed = hooks.__doc__.replace("verify_checkpoint_…", "verify_checkpoint_directory")
+    assert all(name in listed for name in replaced)
+
+
 class Counted(torch.nn.Module):
     """A weight, and what is none."""
 

@@ -1,6 +1,6 @@
 """A fine-tuned verifier: one embedding per stream, that of the loudest stream for an enrolment."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -24,22 +24,26 @@ class VerifierEncoder:
 
     def enrol(self, waveforms: Sequence[np.ndarray]) -> np.ndarray:
         """See `Encoder.enrol`."""
-        voices = self._analyse(waveforms)
-        rows = torch.stack([one.queries[one.loudest] for one in voices]).cpu()
-        return unit_rows(self.name, rows, (len(waveforms), None))
+        rows = [torch.empty(0)] * len(waveforms)
+        for i, voices in self._analyse(waveforms):
+            rows[i] = voices.queries[voices.loudest].cpu()
+        return unit_rows(self.name, torch.stack(rows), (len(rows), None))
 
     def test(self, waveforms: Sequence[np.ndarray]) -> StreamEmbeddings:
         """See `Encoder.test`."""
-        voices = self._analyse(waveforms)
-        streams = unit_rows(self.name, torch.stack([one.queries for one in voices]).cpu(), (len(waveforms), None, None))
-        estimates = [one.estimates.cpu().numpy() for one in voices if one.estimates is not None]
-        return StreamEmbeddings(streams, estimates or None)
+        rows = [torch.empty(0)] * len(waveforms)
+        estimates = [np.empty(0, dtype=np.float32)] * len(waveforms)
+        for i, voices in self._analyse(waveforms):
+            rows[i] = voices.queries.cpu()
+            if voices.estimates is not None:
+                estimates[i] = voices.estimates.cpu().numpy()
+        streams = unit_rows(self.name, torch.stack(rows), (len(rows), None, None))
+        return StreamEmbeddings(streams, estimates if self._model.separates else None)
 
-    def _analyse(self, waveforms: Sequence[np.ndarray]) -> list[SeparatedVoices]:
+    def _analyse(self, waveforms: Sequence[np.ndarray]) -> Iterator[tuple[int, SeparatedVoices]]:
         require_voices(self.name, waveforms, self._model.shortest)
         # Copies, since torch takes neither read-only nor reversed arrays.
-        tensors = [torch.from_numpy(np.array(waveform, dtype=np.float32)) for waveform in waveforms]
-        return [voices for _, voices in sorted(self._model.analyse(tensors), key=lambda found: found[0])]
+        return self._model.analyse([torch.from_numpy(np.array(waveform, dtype=np.float32)) for waveform in waveforms])
 
 
 def verifier_encoder(name: str, checkpoint: Checkpoint, device: str) -> VerifierEncoder:

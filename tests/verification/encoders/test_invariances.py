@@ -28,7 +28,7 @@ LEAST = dict.fromkeys(CHANGES, 0.99) | {"late": 0.9}
 
 @pytest.fixture(params=["csc_small.pt", "csc_small_unlabelled.pt", "mfcc", "xvector", "verifier on csc"])
 def encoder(request, tmp_path):
-    """The published ones; those that are not published have random weights, and are told apart by nothing here."""
+    """The published ones, and kinds of which none is published, with random weights."""
     text = request.param
     torch.manual_seed(1)
     if text.endswith(".pt"):
@@ -42,9 +42,11 @@ def encoder(request, tmp_path):
 
 def require_invariance(encoder, recordings: Sequence[np.ndarray]) -> None:
     plain = encoder.enrol(recordings)
+    # Random weights tell voices little apart: then a change must be far less than another voice.
+    least = {name: max(cosine, 1 - (1 - (plain @ plain.T).min()) / 10) for name, cosine in LEAST.items()}
     for name, change in CHANGES.items():
         changed = encoder.enrol([change(recording).astype(np.float32) for recording in recordings])
-        assert (plain * changed).sum(1).min() > LEAST[name], name
+        assert (plain * changed).sum(1).min() > least[name], name
 
 
 def test_synthetic_voices(encoder):
@@ -52,5 +54,5 @@ def test_synthetic_voices(encoder):
 
 
 def test_recorded_voices(encoder, shared_data):
-    speech = sorted((shared_data / "speech").rglob("*.*"))
-    require_invariance(encoder, [load_crop(path, 0, -1, 16000) for path in speech[:: len(speech) // 6]])
+    speech = sorted((shared_data / "speech").rglob("*.opus"))
+    require_invariance(encoder, [load_crop(path, 0, -1, 16000) for path in speech[:: max(1, len(speech) // 6)]])

@@ -13,6 +13,11 @@ import pytest
 from tests.making import write_voices
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest test comes first: otherwise a worker waits for it alone at the end."""
+    items.sort(key=lambda item: item.name != "test_walk_through_of_the_example")
+
+
 @pytest.fixture(autouse=True)
 def no_data_workers_left() -> Iterator[None]:
     """Ends the data workers that fairseq's iterators keep. The garbage collector would wait 5 s for each, in some later test.

@@ -1,9 +1,7 @@
 """Our encoder: a checkpoint, or random weights of the same sizes, which show what the architecture alone gives away."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import fields
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,13 +13,12 @@ from csc_fairseq.inference.long_recordings import SeparatedVoices
 from csc_fairseq.inference.speaker_encoder import SpeakerEncoder
 from csc_fairseq.modules.denormals import flush_denormals
 from csc_fairseq.modules.separative_encoder import SeparativeEncoder, SeparativeEncoderConfig
-from csc_fairseq.verification.encoders.checks import require_voices, unit_rows
-from csc_fairseq.verification.encoders.encoder import StreamEmbeddings
+from csc_fairseq.verification.encoders.of_model import ModelEncoder
 
 VARIANTS = ("q", "s")
 
 
-class CscEncoder:
+class CscEncoder(ModelEncoder):
     """A separative encoder: one embedding per stream of a mixture, that of the loudest stream for an enrolment.
 
     Args:
@@ -43,39 +40,16 @@ class CscEncoder:
                 f"encoder {name}: its memory bank is empty (model.memory={memory}), so there is nothing to attend to; "
                 "use variant=q"
             )
-        self.name = name
-        self.sample_rate = model.sample_rate
-        self._model = model
+        super().__init__(name, model)
+        self._network = model.network
         self._attended = variant == "s"
-
-    def enrol(self, waveforms: Sequence[np.ndarray]) -> np.ndarray:
-        """The embedding of the stream with the most energy, as `SpeakerEncoder.embed` chooses it."""
-        rows: list[Tensor] = [torch.empty(0)] * len(waveforms)
-        for i, voices in self._analyse(waveforms):
-            rows[i] = self._embeddings(voices)[voices.loudest]
-        return unit_rows(self.name, torch.stack(rows).cpu(), (len(rows), self._model.embedding_size))
-
-    def test(self, waveforms: Sequence[np.ndarray]) -> StreamEmbeddings:
-        """The embeddings of all streams, and the streams."""
-        rows: list[Tensor] = [torch.empty(0)] * len(waveforms)
-        estimates = [np.empty(0, dtype=np.float32)] * len(waveforms)
-        for i, voices in self._analyse(waveforms):
-            rows[i] = self._embeddings(voices)
-            estimates[i] = voices.estimates.cpu().numpy()
-        shape = (len(rows), self._model.streams, self._model.embedding_size)
-        return StreamEmbeddings(unit_rows(self.name, torch.stack(rows).cpu(), shape), estimates)
-
-    def _analyse(self, waveforms: Sequence[np.ndarray]) -> Iterator[tuple[int, SeparatedVoices]]:
-        require_voices(self.name, waveforms, self._model.shortest)
-        # Copies, since torch takes neither read-only nor reversed arrays.
-        return self._model.analyse([torch.from_numpy(np.array(waveform, dtype=np.float32)) for waveform in waveforms])
 
     @torch.no_grad()
     def _embeddings(self, voices: SeparatedVoices) -> Tensor:
-        """[C, E], row c for stream c."""
+        """See `ModelEncoder._embeddings`."""
         if not self._attended:
             return voices.queries
-        return self._model.network.attend(voices.queries.unsqueeze(0)).squeeze(0)
+        return self._network.attend(voices.queries.unsqueeze(0)).squeeze(0)
 
 
 def trained(name: str, checkpoint: Checkpoint, device: str, variant: str = "q") -> CscEncoder:

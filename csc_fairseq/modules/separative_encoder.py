@@ -260,8 +260,11 @@ class SeparativeEncoder(nn.Module):
         mean = source.float().sum(1, keepdim=True) / lengths.clamp_min(1).unsqueeze(1)
         # An offset of the recorder means nothing.
         source = (source - mean.to(source.dtype)).masked_fill(padding_mask, 0.0)
-        level = (rms(source, lengths) * polarity(source, lengths)).unsqueeze(1)
-        waveform_frames = self.encoder((source / level).to(source.dtype)).transpose(1, 2)  # (B, L, F)
+        level = rms(source, lengths).unsqueeze(1)
+        unit = source / level
+        turn = polarity(unit, lengths).unsqueeze(1)
+        level = level * turn
+        waveform_frames = self.encoder((unit * turn).to(source.dtype)).transpose(1, 2)  # (B, L, F)
         count = waveform_frames.shape[1]
         padding = torch.arange(count, device=source.device) >= frame_count(lengths, self.hop).unsqueeze(1)
         valid = (~self.segmentation.padding(padding)).unsqueeze(-1).to(source.dtype)
@@ -299,11 +302,10 @@ def rms(waveform: Tensor, lengths: Tensor) -> Tensor:
 
 
 def polarity(waveform: Tensor, lengths: Tensor) -> Tensor:
-    """(B,) float32 in {1, −1}: how to turn (B, T) waveforms of zero mean so that their skewness is positive; else as `rms`.
+    """(B,) float32 in {1, −1}: how to turn (B, T) waveforms, of zero mean and unit RMS, so that their skewness is positive.
 
     A voice is skewed, and which way depends on the recorder. Turned so, it gives the same embedding either way (our
     choice). Next to no skewness counts as none, since rounding alone would decide.
     """
-    unit = waveform.float() / rms(waveform, lengths).unsqueeze(1)
-    skewness = unit.pow(3).sum(1) / lengths.clamp_min(1)
+    skewness = waveform.float().pow(3).sum(1) / lengths.clamp_min(1)
     return 1.0 - 2.0 * (skewness < -SYMMETRIC).float()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from csc_fairseq.errors import InputError
+from csc_fairseq.inference.alignment import aligned, lead
 from csc_fairseq.inference.long_recordings import ChunkOptions, SeparatedVoices, analyse_long
 from csc_fairseq.inference.recordings import Audio, Recordings, read_recordings
 
@@ -35,6 +36,8 @@ class EmbeddingModel(ABC):
         shortest: fewest samples of a recording, at the model's rate.
         separates: whether it gives waveforms of the streams.
         padding_matters: whether a padded waveform gives another result, so that only those of one length share a batch.
+        period: samples after which the network sees a recording as it saw it before, one segment; 1 where it does not matter where
+            a recording begins. See alignment.py.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class EmbeddingModel(ABC):
         shortest: int,
         separates: bool,
         padding_matters: bool,
+        period: int,
     ) -> None:
         self.network = network.eval()
         self.kind = kind
@@ -59,6 +63,7 @@ class EmbeddingModel(ABC):
         self.shortest = shortest
         self.separates = separates
         self.padding_matters = padding_matters
+        self.period = period
         self.chunks = ChunkOptions.for_rate(sample_rate)
         self.batch_samples = 64 * sample_rate
         """Most samples in a batch, padding included (64 s of audio); bounds the memory used."""
@@ -178,18 +183,22 @@ class EmbeddingModel(ABC):
 
         A generator, so that the separated waveforms of many recordings need not be held at once.
         """
+        leads = [lead(waveform, self.period) for waveform in waveforms]
         order = sorted(range(len(waveforms)), key=lambda i: len(waveforms[i]))
         whole = [i for i in order if len(waveforms[i]) <= self.chunks.longest]
+        waveforms = [aligned(waveform, samples) for waveform, samples in zip(waveforms, leads, strict=True)]
         lengths = [len(waveform) for waveform in waveforms]
+        whole.sort(key=lengths.__getitem__)
         for batch in _batches(whole, lengths, self.batch_samples, equal=self.padding_matters):
             waveform, mask = pad([waveforms[i] for i in batch], self.device)
             estimates, queries = self._encode(waveform, None if self.padding_matters else mask)
             for row, i in enumerate(batch):
-                yield i, SeparatedVoices(None if estimates is None else estimates[row, :, : lengths[i]], queries[row])
+                own = None if estimates is None else estimates[row, :, leads[i] : lengths[i]]
+                yield i, SeparatedVoices(own, queries[row])
         chunks_per_batch = max(1, self.batch_samples // self.chunks.chunk)
         for i in order[len(whole) :]:
             found = analyse_long(self._encode_chunks, waveforms[i].to(self.device), self.chunks, chunks_per_batch)
-            yield i, found if self.separates else SeparatedVoices(None, found.queries)
+            yield i, SeparatedVoices(found.estimates[:, leads[i] :] if self.separates else None, found.queries)
 
     def _encode_chunks(self, waveforms: Tensor) -> tuple[Tensor, Tensor]:
         """For `analyse_long`. Without separation, the chunk itself is what its only stream holds."""

@@ -23,6 +23,7 @@ VERBS = {
     "mix": "csc_fairseq.cli.mix",
     "embed": "csc_fairseq.cli.embed",
     "cluster": "csc_fairseq.cli.cluster",
+    "calibrate": "csc_fairseq.cli.calibrate",
     "score": "csc_fairseq.cli.score",
     "separate": "csc_fairseq.cli.separate",
     "evaluate": "csc_fairseq.cli.evaluate",

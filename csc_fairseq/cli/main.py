@@ -25,6 +25,8 @@ VERBS = {
     "cluster": "csc_fairseq.cli.cluster",
     "calibrate": "csc_fairseq.cli.calibrate",
     "score": "csc_fairseq.cli.score",
+    "enrol": "csc_fairseq.cli.enrol",
+    "identify": "csc_fairseq.cli.identify",
     "separate": "csc_fairseq.cli.separate",
     "evaluate": "csc_fairseq.cli.evaluate",
     "content": "csc_fairseq.cli.content",

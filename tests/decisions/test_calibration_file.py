@@ -56,7 +56,10 @@ def changed(calibration: ModelCalibration, path, change) -> None:
         (lambda found: {**found, "offset": "0"}, "its entry offset is '0', expected a number"),
         (lambda found: without(found, "model", "digest"), "lacks the entry 'digest'"),
         (lambda found: {**found, "model": []}, "its model is a list, expected a dictionary"),
-        (lambda found: {**found, "quality": {"eer": 2, "cllr": 0}}, "its entry eer is 2, expected a number from 0 to 1"),
+        (
+            lambda found: {**found, "quality": {"eer": 2, "cllr": 0}},
+            "its entry eer is 2, expected a number from 0 to 1",
+        ),
         (
             lambda found: {**found, "domain": {**found["domain"], "conditions": [{}]}},
             "its entry conditions is [{}], expected a list of conditions with names",

@@ -1,6 +1,7 @@
 """Calibrating a model: against scores one trial at a time, and what it must refuse."""
 
 from datetime import date
+from functools import cache
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from csc_fairseq.data.manifest import read_manifest
 from csc_fairseq.decisions.model_identity import ModelIdentity
 from csc_fairseq.digests import file_digest
 from csc_fairseq.inference.loading import load_model
+from csc_fairseq.inference.model_digest import model_digest
+from csc_fairseq.verification.evaluation import calibrating
 from csc_fairseq.verification.evaluation.calibrating import CalibrationOptions, calibrate_model
 from csc_fairseq.verification.evaluation.evaluation_set import LabelledTrials
 from csc_fairseq.verification.metrics.calibration import Calibration, cllr
@@ -16,13 +19,13 @@ from csc_fairseq.verification.metrics.error_rates import eer
 from tests.making import bundled, csc_checkpoint, fails, saved, separative_network, speaker_encoder
 
 CLEAN = "- {name: clean}\n"
-TWO = CLEAN + "- {name: talker -5 dB, talkers: 1, sir_db: -5}\n"
+TWO = CLEAN + "- {name: talker 10 dB, talkers: 1, sir_db: 10}\n"
 
 
 @pytest.fixture
 def options(data, tmp_path):
     """options(conditions, **others): of a tiny model on the development recordings."""
-    path = bundled(speaker_encoder(), tmp_path / "csc.pt")
+    path = bundled(speaker_encoder(5), tmp_path / "csc.pt")
 
     def make(conditions: str = CLEAN, **others) -> CalibrationOptions:
         (tmp_path / "conditions.yaml").write_text(conditions)
@@ -40,13 +43,14 @@ def test_scores_are_those_that_a_user_gets(options, data, utterances):
     model, manifest = load_model(given.model), read_manifest(given.manifest)
     trials = LabelledTrials.development(manifest, 5, utterances).trials
     scores = []
+    embed, embed_sources = cache(model.embed), cache(model.embed_sources)
     for enrol, test in zip(trials.enrol, trials.test, strict=True):
         files = [manifest.file(recording) for recording in trials.models[enrol]]
         assert len(files) == utterances
-        voice = np.mean([model.embed(file) for file in files], axis=0)
+        voice = np.mean([embed(file) for file in files], axis=0)
         voice /= np.linalg.norm(voice)
-        scores.append((model.embed_sources(manifest.file(test)) @ voice).max())
-        if utterances == 1:
+        scores.append((embed_sources(manifest.file(test)) @ voice).max())
+        if utterances == 1 and len(scores) < 5:
             assert scores[-1] == pytest.approx(model.score(files[0], manifest.file(test)), abs=1e-5)
     scores = np.array(scores)
     sides = scores[trials.targets], scores[~trials.targets]
@@ -62,9 +66,9 @@ def test_scores_are_those_that_a_user_gets(options, data, utterances):
 
 def test_one_map_for_all_conditions(options, data):
     clean, both = calibrate_model(options()), calibrate_model(options(TWO, seconds=0.4))
-    assert list(both.by_condition) == ["clean", "talker -5 dB"] and both.map != clean.map
+    assert list(both.by_condition) == ["clean", "talker 10 dB"] and both.map != clean.map
     assert both.domain.targets == 2 * clean.domain.targets
-    assert both.by_condition["talker -5 dB"] != both.by_condition["clean"]
+    assert both.by_condition["talker 10 dB"] != both.by_condition["clean"]
     rates = [quality.eer for quality in both.by_condition.values()]
     assert min(rates) <= both.quality.eer <= max(rates)
 
@@ -78,13 +82,28 @@ def test_the_domain_is_told(options, data):
     assert (domain.manifest, domain.digest) == ("dev.tsv", file_digest(data / "dev.tsv"))
     assert (domain.speakers, domain.seed, domain.seconds, domain.identity) == (5, 2, 10.0, "speaker")
     assert [condition["name"] for condition in domain.conditions] == list(found.by_condition)
-    assert domain.conditions[1]["sir_db"] == -5
+    assert domain.conditions[1]["sir_db"] == 10
     assert domain.noises == {"noise.tsv": file_digest(noise)} and domain.rir == {"rir.tsv": file_digest(rir)}
     assert date.fromisoformat(found.date)
 
 
-def test_processes_change_nothing(options):
-    assert calibrate_model(options(TWO, jobs=2)) == calibrate_model(options(TWO))
+def test_processes_are_those_of_the_evaluation(options, monkeypatch):
+    """With the same file; that their number changes no embedding is tested where they run."""
+    seen = []
+
+    class Enough(Exception):
+        pass
+
+    def runner(encoder, material, workers, progress):
+        seen.append(workers)
+        raise Enough
+
+    monkeypatch.setattr(calibrating, "EmbeddingRunner", runner)
+    for jobs in (1, 3):
+        with pytest.raises(Enough):
+            calibrate_model(options(jobs=jobs))
+    assert seen[0] is None and seen[1].jobs == 3
+    assert model_digest(load_model(seen[1].spec)) == model_digest(load_model(options().model))
 
 
 def test_speakers_of_the_training_are_refused(options, tmp_path):
@@ -112,7 +131,5 @@ def test_refusals(options, data, tmp_path):
 
 
 def test_scores_the_wrong_way_round_are_refused(options, monkeypatch):
-    monkeypatch.setattr(
-        "csc_fairseq.verification.evaluation.calibrating.calibrate", lambda *_: Calibration(-3.0, 0.0)
-    )
+    monkeypatch.setattr(calibrating, "calibrate", lambda *_: Calibration(-3.0, 0.0))
     assert "higher scores of " in fails(calibrate_model, options())

@@ -15,7 +15,7 @@ FLOORS = (
     ("tasks",),
     ("criterions", "demo", "training"),
     ("verification.evaluation",),
-    ("verification.encoders", "verification.trials", "verification.metrics", "verification"),
+    ("verification.encoders", "verification.trials", "verification.metrics", "verification", "decisions"),
     ("models",),
     ("inference",),
     ("backbones",),

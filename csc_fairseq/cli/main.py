@@ -28,6 +28,7 @@ VERBS = {
     "enrol": "csc_fairseq.cli.enrol",
     "identify": "csc_fairseq.cli.identify",
     "separate": "csc_fairseq.cli.separate",
+    "diarize": "csc_fairseq.cli.diarize",
     "evaluate": "csc_fairseq.cli.evaluate",
     "content": "csc_fairseq.cli.content",
     "trials": "csc_fairseq.cli.trials",

@@ -29,6 +29,8 @@ VERBS = {
     "identify": "csc_fairseq.cli.identify",
     "separate": "csc_fairseq.cli.separate",
     "diarize": "csc_fairseq.cli.diarize",
+    "find": "csc_fairseq.cli.find",
+    "extract": "csc_fairseq.cli.extract",
     "evaluate": "csc_fairseq.cli.evaluate",
     "content": "csc_fairseq.cli.content",
     "trials": "csc_fairseq.cli.trials",

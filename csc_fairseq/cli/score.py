@@ -8,6 +8,9 @@ from csc_fairseq.cli.model_options import add_model_arguments, add_resample_argu
 SUMMARY = "print how alike the voices of two recordings are"
 EXAMPLE = """\
 csc score enrol.wav test.wav --model checkpoint_best.pt
+# 0.8123
+csc score enrol.wav meeting.wav --model checkpoint_best.pt
+# 0.8123 at 754.0 s: of a recording over 12 s, where the window of 3 s begins in which the voice was found
 csc score enrol.wav test.wav --model csc.pt --calibration csc.calibration.json --prior 0.1"""
 
 
@@ -21,12 +24,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints the cosine in [-1, 1], the largest over the talkers of the test recording, and with a calibration what it means."""
+    """Prints the cosine in [-1, 1], the largest over the talkers of the test recording; of one over 12 s, over its windows of 3 s,
+    and the second at which the best one begins. With a calibration also what the cosine means.
+    """
     model = load_model(arguments)
     decider = load_decider(arguments, model)
-    score = model.score(arguments.enrol, arguments.test, resample=arguments.resample)
-    print(f"{score:.4f}")
+    found = model.best_match(arguments.enrol, arguments.test, resample=arguments.resample)
+    print(f"{found.cosine:.4f}" + ("" if found.seconds is None else f" at {found.seconds:.1f} s"))
     if decider is not None:
-        print(decider.verdict(score))
+        print(decider.verdict(found.cosine))
         print(decider)
     return 0

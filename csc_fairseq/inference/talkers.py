@@ -2,7 +2,7 @@
 
 1. A stream holds somebody where it is neither far below the recording's loud frames nor far below another stream.
 2. The embeddings of streams that hold somebody are clustered by average linkage. Two streams of one window are rather two people,
-   so they are moved apart; not infinitely, since one may hold what is left over of the other. Clusters of little speech are left out.
+   so they are moved apart; not infinitely, since one may hold what is left over of the other. Clusters of little speech go.
 3. Then every window gives its streams to different talkers, those whose centres they are most like.
 4. What a talker says at a moment is in the window whose centre is nearest.
 """

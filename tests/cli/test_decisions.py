@@ -154,9 +154,9 @@ IDENTIFY = ["identify", "v0_0.wav", "--gallery", "team.npz"]
 ENROL = ["enrol", "dora", "v3_0.wav", "--to", "team.npz"]
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
+def test_bad_input(place, capsys):
+    enrolled("anna")
+    for words, message in (
         (
             [*SCORE, *MODEL, "--prior", "0.3"],
             "--prior 0.3: is for decisions, which need a calibration; give --calibration",

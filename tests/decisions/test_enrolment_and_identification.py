@@ -86,3 +86,13 @@ def test_a_short_recording_is_heard_at_once(model, monkeypatch, tmp_path):
 def test_nobody_speaks(model, monkeypatch, tmp_path):
     hears(monkeypatch)
     assert heard_talkers(model, write_recording(tmp_path / "empty.wav", turns(-1))) == []
+
+
+def test_talkers_are_the_streams_that_hold_somebody(tmp_path):
+    """By the model's own windows: each is a row of `embed_sources`, and silence has none."""
+    model, path = speaker_encoder(), write_recording(tmp_path / "a.wav", voice(0, 0, 2.0) + voice(1, 1, 2.0))
+    heard, streams = heard_talkers(model, path), model.embed_sources(path)
+    assert 1 <= len(heard) <= 2
+    for talker in heard:
+        assert (streams @ talker.embedding).max() == pytest.approx(1, abs=1e-4) and 0 < talker.seconds <= 2.0
+    assert heard_talkers(model, write_recording(tmp_path / "empty.wav", turns(-1))) == []

@@ -1,6 +1,7 @@
 """`csc calibrate`, `enrol`, `identify`, and `score` with a calibration: what they print, write and refuse."""
 
 import json
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from csc_fairseq.cli import enrol, identify, score
 from csc_fairseq.cli.main import main
-from csc_fairseq.decisions.calibration_file import read_calibration, write_calibration
+from csc_fairseq.decisions.calibration_file import parse_calibration, read_calibration, write_calibration
 from csc_fairseq.decisions.decision import OperatingPoint
 from csc_fairseq.decisions.gallery import read_gallery
 from csc_fairseq.decisions.model_identity import ModelIdentity
@@ -219,3 +220,32 @@ def test_calibrate_and_score(corpus, tmp_path, capsys):
     assert main(["calibrate", "--model", path, "--manifest", str(tmp_path / "x.tsv"), "--out", out]) == 2
     assert "x.tsv: cannot be read" in capsys.readouterr().err
     assert read_calibration(out, found.model) == found  # still there
+
+
+def test_a_bundle_with_its_calibration(tmp_path, capsys):
+    """`csc export` puts it in, verbs find it there, and it is lost where the weights change."""
+    recording = str(write_recording(tmp_path / "a.wav", voice(0, 0, 0.6)))
+    model = speaker_encoder()
+    path, out = str(bundled(model, tmp_path / "csc.pt")), str(tmp_path / "calibrated.pt")
+    own = replace(fitted(), model=ModelIdentity.of(model, "csc.pt"))
+    write_calibration(tmp_path / "c.json", own)
+    write_calibration(tmp_path / "other.json", fitted())
+    assert main(["export", path, "--calibration", str(tmp_path / "c.json"), "--out", out]) == 0
+    capsys.readouterr()
+    found = load_model(out)
+    assert parse_calibration(found.calibration, "x", own.model) == own
+    assert load_model(bundled(found, tmp_path / "again.pt")).calibration == found.calibration
+    printed = []
+    for words in ([out, "--prior", "0.2"], [path, "--prior", "0.2", "--calibration", str(tmp_path / "c.json")]):
+        assert main(["score", recording, recording, "--model", *words]) == 0
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1] and "log-likelihood ratio" in printed[0]
+    assert main(["export", out, out, "--average", "--out", path]) == 0 and load_model(path).calibration is None
+    capsys.readouterr()
+    message = complaint(capsys, "export", out, "--calibration", str(tmp_path / "other.json"), "--out", path)
+    assert "other.json: was fitted with the model ears.pt (" in message
+    found.calibration = "{}"
+    damaged = str(bundled(found, tmp_path / "damaged.pt"))
+    assert "damaged.pt, its calibration: is no calibration" in complaint(
+        capsys, "score", recording, recording, "--model", damaged
+    )

@@ -39,7 +39,7 @@ def add_decision_arguments(parser: argparse.ArgumentParser, prior: str = "that t
     parser.add_argument(
         "--calibration",
         metavar="JSON",
-        help="of `csc calibrate`, for this model: prints log-likelihood ratios and decides",
+        help="of `csc calibrate`, for this model: prints log-likelihood ratios and decides (default: the bundle's, if it has one)",
     )
     parser.add_argument(
         "--prior", type=float, metavar="P", help=f"probability {prior}, before anything is heard (default: 0.5)"
@@ -51,20 +51,23 @@ def add_decision_arguments(parser: argparse.ArgumentParser, prior: str = "that t
 
 
 def load_decider(arguments: argparse.Namespace, model: "EmbeddingModel") -> Decider | None:
-    """What the options say, for the model of --model; None without a calibration.
+    """What the options say, for the model of --model; None without a calibration, of an option or of the model's bundle.
 
     InputError: impossible values, values without a calibration, a faulty calibration or one of another model.
     """
     given = {name: getattr(arguments, name) for name in POINT if getattr(arguments, name) is not None}
-    if arguments.calibration is None:
+    if arguments.calibration is None and model.calibration is None:
         for name, value in given.items():
             raise InputError(
                 f"--{name.replace('_', '-')} {value:g}: is for decisions, which need a calibration; give --calibration"
             )
         return None
-    from csc_fairseq.decisions.calibration_file import read_calibration
+    from csc_fairseq.decisions.calibration_file import parse_calibration, read_calibration
     from csc_fairseq.decisions.decision import OperatingPoint
     from csc_fairseq.decisions.model_identity import ModelIdentity
 
     point = OperatingPoint(**given)
-    return Decider(read_calibration(arguments.calibration, ModelIdentity.of(model, arguments.model)), point)
+    identity = ModelIdentity.of(model, arguments.model)
+    if arguments.calibration is not None:
+        return Decider(read_calibration(arguments.calibration, identity), point)
+    return Decider(parse_calibration(model.calibration, f"{arguments.model}, its calibration", identity), point)

@@ -19,6 +19,7 @@ from csc_fairseq.files import replacing
 from csc_fairseq.verification.metrics.calibration import Calibration
 
 FORMAT, VERSION = "csc-calibration", 1
+EXPECTED = "expected a calibration, as `csc calibrate` writes it"
 LARGEST = 1e9  # of a scale or offset: scores are cosines, so more is no calibration
 LONGEST = 2**20  # bytes; a file of this kind has a few thousand
 
@@ -88,6 +89,12 @@ class ModelCalibration:
 
 def write_calibration(path: str | Path, calibration: ModelCalibration) -> None:
     """Writes it, whole or not at all. InputError if it cannot be written."""
+    with replacing(Path(path)) as temporary:
+        temporary.write_text(calibration_text(calibration), encoding="utf-8")
+
+
+def calibration_text(calibration: ModelCalibration) -> str:
+    """What its file holds; also `EmbeddingModel.calibration`, which bundles carry."""
     content = {
         "format": FORMAT,
         "version": VERSION,
@@ -99,8 +106,7 @@ def write_calibration(path: str | Path, calibration: ModelCalibration) -> None:
         "quality": asdict(calibration.quality),
         "by_condition": {name: asdict(quality) for name, quality in calibration.by_condition.items()},
     }
-    with replacing(Path(path)) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
 def read_calibration(path: str | Path, model: ModelIdentity) -> ModelCalibration:
@@ -108,33 +114,36 @@ def read_calibration(path: str | Path, model: ModelIdentity) -> ModelCalibration
 
     InputError: no such file, not a calibration, a damaged one, one of another version, one of another model.
     """
-    entries = _entries(path)
-    found = _calibration(entries)
+    try:
+        with open(path, "rb") as file:
+            content = file.read(LONGEST + 1)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); {EXPECTED}") from error
+    return parse_calibration(content, str(path), model)
+
+
+def parse_calibration(content: bytes | str, where: str, model: ModelIdentity) -> ModelCalibration:
+    """The same from what a file holds. where: its name, for complaints; errors as of `read_calibration`."""
+    found = _calibration(_entries(content, where))
     found.model.require(
         model,
-        f"{path}: was fitted",
+        f"{where}: was fitted",
         f"fit one for it: csc calibrate --model {model.name} --manifest DEV.tsv --out NEW.json",
     )
     return found
 
 
-def _entries(path: str | Path) -> Entries:
-    expected = "expected a calibration, as `csc calibrate` writes it"
-    try:
-        with open(path, "rb") as file:
-            content = file.read(LONGEST + 1)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); {expected}") from error
+def _entries(content: bytes | str, where: str) -> Entries:
     try:
         values = json.loads(content) if len(content) <= LONGEST else None
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: is not JSON ({one_line(error)}); {expected}") from error
+        raise InputError(f"{where}: is not JSON ({one_line(error)}); {EXPECTED}") from error
     if not isinstance(values, dict) or values.get("format") != FORMAT:
-        raise InputError(f"{path}: is no calibration; {expected}")
-    entries = Entries(values, str(path))
+        raise InputError(f"{where}: is no calibration; {EXPECTED}")
+    entries = Entries(values, where)
     version = entries.whole("version")
     if version != VERSION:
-        raise InputError(f"{path}: is a calibration of version {version}, expected {VERSION}; update csc-fairseq")
+        raise InputError(f"{where}: is a calibration of version {version}, expected {VERSION}; update csc-fairseq")
     return entries
 
 

@@ -23,6 +23,7 @@ UNKNOWN = "unknown"  # what is said of a talker who is nobody of the gallery
 LARGEST = 2**30  # bytes of a file
 ROUNDING = 1e-3  # by which the norm of an embedding may differ from 1
 ENDING = ".npz"
+KINDS = {"model": "U", "names": "U", "files": "U", "digests": "U", "seconds": "f", "embeddings": "f"}  # of NumPy
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Voice:
             raise InputError(
                 f"{self.name}: the embeddings of its recordings cancel out; enrol one person under one name"
             )
-        return (mean / norm).astype(np.float32)
+        return np.asarray(mean / norm, dtype=np.float32)
 
     @property
     def seconds(self) -> float:
@@ -156,16 +157,21 @@ def read_gallery(path: str | Path, model: ModelIdentity) -> Gallery:
         raise InputError(f"{path}: is a gallery of version {one_line(version)}, expected {VERSION}; update csc-fairseq")
     try:
         found = _gallery(entries)
-    except InputError as error:
+    except InputError as error:  # of a name
         raise InputError(f"{path}: {error}") from error
-    except (KeyError, ValueError, TypeError) as error:
+    except (ValueError, TypeError) as error:
         raise InputError(f"{path}: is damaged ({one_line(error)}); {expected}") from error
     found.model.require(model, f"{path}: was enrolled", "use that model, or enrol the voices again in a new gallery")
     return found
 
 
 def _gallery(entries: dict[str, np.ndarray]) -> Gallery:
-    """ValueError, KeyError and TypeError for what `write_gallery` does not write."""
+    """InputError and ValueError for what `write_gallery` does not write."""
+    for name, kind in KINDS.items():
+        if name not in entries:
+            raise ValueError(f"it lacks {name}")
+        if entries[name].dtype.kind != kind:
+            raise ValueError(f"{name} are {entries[name].dtype}")
     name, digest = (str(text) for text in entries["model"])
     embeddings, seconds = entries["embeddings"], entries["seconds"]
     if embeddings.dtype != np.float32 or embeddings.ndim != 2:

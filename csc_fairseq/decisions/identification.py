@@ -6,9 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from csc_fairseq.data.audio import probe
-from csc_fairseq.inference.embedding_model import EmbeddingModel
-
-WHOLE_SECONDS = 12.0  # recordings up to this length are heard at once, longer ones in windows
+from csc_fairseq.inference.embedding_model import LONG, EmbeddingModel
 
 
 class HeardTalker(NamedTuple):
@@ -21,13 +19,15 @@ class HeardTalker(NamedTuple):
 def heard_talkers(model: EmbeddingModel, file: str | Path, resample: bool = False) -> list[HeardTalker]:
     """The talkers of a recording of any length, who talks most first; none where nobody speaks.
 
+    A recording up to LONG seconds is heard at once, as calibrations hear it, a longer one in windows.
+
     resample: see `EmbeddingModel`. InputError for what `EmbeddingModel.windows` refuses.
     """
     from csc_fairseq.inference.talkers import find_talkers  # imports scipy, which takes a second
 
     info = probe(file)
-    if info.frames <= WHOLE_SECONDS * info.sample_rate:
-        windows = model.windows(file, length=WHOLE_SECONDS, hop=WHOLE_SECONDS, resample=resample)
+    if info.frames <= LONG * info.sample_rate:
+        windows = model.windows(file, length=LONG, hop=LONG, resample=resample)
     else:
         windows = model.windows(file, resample=resample)
     found = find_talkers(windows)

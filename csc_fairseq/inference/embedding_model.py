@@ -69,6 +69,8 @@ class EmbeddingModel(ABC):
         self.shortest = shortest
         self.separates = separates
         self.padding_matters = padding_matters
+        self.calibration: str | None = None
+        """What its scores mean, as a file of `csc calibrate` says it: bundles may carry it. None: nothing."""
         self.longest = round(LONG * sample_rate)
         """Most samples that the network hears at once; of longer recordings it hears windows."""
         self.batch_samples = 64 * sample_rate

@@ -4,8 +4,8 @@ import argparse
 import os
 from pathlib import Path
 
+from csc_fairseq.cli.condition_options import add_condition_arguments, noise_manifests
 from csc_fairseq.cli.model_options import require_device
-from csc_fairseq.errors import InputError
 
 SUMMARY = "measure speaker verification, clean and under interference, with intervals"
 EXAMPLE = """csc evaluate --encoder checkpoint_best.pt --manifest test.tsv --out evaluation
@@ -36,21 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--enrolments", type=Path, metavar="TXT", help="recordings of every enrolled model, as Kaldi's spk2utt"
     )
-    parser.add_argument(
-        "--conditions",
-        type=Path,
-        metavar="YAML",
-        help="what test recordings go through (default: the standard grid, as far as possible)",
-    )
-    parser.add_argument(
-        "--noise",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="KIND=TSV",
-        help="noise recordings: stationary=TSV, other=TSV",
-    )
-    parser.add_argument("--rir", type=Path, metavar="TSV", help="room responses")
+    add_condition_arguments(parser)
     parser.add_argument(
         "--speaker-table", type=Path, metavar="TSV", help="a table of speakers, for kinds of trials (gender, …)"
     )
@@ -103,19 +89,9 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.jobs = len(os.sched_getaffinity(0)) if arguments.device == "cpu" else 1
     options = {name: value for name, value in vars(arguments).items() if name not in ("encoder", "noise", "debug")}
     report = run_benchmark(
-        BenchmarkOptions(**options, encoders=tuple(arguments.encoder), noises=_noises(arguments.noise)), progress=True
+        BenchmarkOptions(**options, encoders=tuple(arguments.encoder), noises=noise_manifests(arguments.noise)),
+        progress=True,
     )
     print(report.tables()[0].text())
     print(f"\n{arguments.out / 'report.html'}; results.json, results.md, scores and figures beside it")
     return 0
-
-
-def _noises(texts: list[str]) -> dict[str, Path]:
-    """Manifests by kind."""
-    noises = {}
-    for text in texts:
-        kind, _, path = text.partition("=")
-        if not path or kind in noises:
-            raise InputError(f"--noise {text}: expected KIND=FILE.tsv, stationary or other, each once")
-        noises[kind] = Path(path)
-    return noises

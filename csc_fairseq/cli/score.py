@@ -2,10 +2,13 @@
 
 import argparse
 
+from csc_fairseq.cli.decision_options import add_decision_arguments, load_decider
 from csc_fairseq.cli.model_options import add_model_arguments, add_resample_argument, load_model
 
 SUMMARY = "print how alike the voices of two recordings are"
-EXAMPLE = "csc score enrol.wav test.wav --model checkpoint_best.pt"
+EXAMPLE = """\
+csc score enrol.wav test.wav --model checkpoint_best.pt
+csc score enrol.wav test.wav --model csc.pt --calibration csc.calibration.json --prior 0.1"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,11 +16,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("enrol", help="recording of one voice")
     parser.add_argument("test", help="recording in which that voice is looked for, others may talk at the same time")
     add_model_arguments(parser)
+    add_decision_arguments(parser)
     add_resample_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints the cosine in [-1, 1], the largest over the talkers of the test recording."""
+    """Prints the cosine in [-1, 1], the largest over the talkers of the test recording, and with a calibration what it means."""
     model = load_model(arguments)
-    print(f"{model.score(arguments.enrol, arguments.test, resample=arguments.resample):.4f}")
+    decider = load_decider(arguments, model)
+    score = model.score(arguments.enrol, arguments.test, resample=arguments.resample)
+    print(f"{score:.4f}")
+    if decider is not None:
+        print(decider.verdict(score))
+        print(decider)
     return 0

@@ -32,9 +32,10 @@ BEYOND = 1.0  # seconds that a turn may end after its recording: annotators roun
 
 @dataclass(frozen=True)
 class EnrolledVoice:
-    """talker: its name in RTTM. files: its enrolments. present: whether it speaks in the conversation."""
+    """talker: its name in RTTM. speaker: its label in the manifest. files: its enrolments. present: whether it speaks here."""
 
     talker: str
+    speaker: str
     files: tuple[Path, ...]
     present: bool
 
@@ -133,7 +134,10 @@ def _listed(folder: Path) -> list[RecordedConversation]:
                 {str(name): folder / file for name, file in entry["sources"].items()},
                 tuple(
                     EnrolledVoice(
-                        str(one["talker"]), tuple(folder / file for file in one["files"]), bool(one["present"])
+                        str(one["talker"]),
+                        str(one["speaker"]),
+                        tuple(folder / file for file in one["files"]),
+                        bool(one["present"]),
                     )
                     for one in entry["enrolments"]
                 ),

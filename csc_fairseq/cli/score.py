@@ -2,10 +2,16 @@
 
 import argparse
 
+from csc_fairseq.cli.decision_options import add_decision_arguments, load_decider
 from csc_fairseq.cli.model_options import add_model_arguments, add_resample_argument, load_model
 
 SUMMARY = "print how alike the voices of two recordings are"
-EXAMPLE = "csc score enrol.wav test.wav --model checkpoint_best.pt"
+EXAMPLE = """\
+csc score enrol.wav test.wav --model checkpoint_best.pt
+# 0.8123
+csc score enrol.wav meeting.wav --model checkpoint_best.pt
+# 0.8123 at 754.0 s: of a recording over 12 s, where the window of 3 s begins in which the voice was found
+csc score enrol.wav test.wav --model csc.pt --calibration csc.calibration.json --prior 0.1"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,11 +19,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("enrol", help="recording of one voice")
     parser.add_argument("test", help="recording in which that voice is looked for, others may talk at the same time")
     add_model_arguments(parser)
+    add_decision_arguments(parser)
     add_resample_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints the cosine in [-1, 1], the largest over the talkers of the test recording."""
+    """Prints the cosine in [-1, 1], the largest over the talkers of the test recording; of one over 12 s, over its windows of 3 s,
+    and the second at which the best one begins. With a calibration also what the cosine means.
+    """
     model = load_model(arguments)
-    print(f"{model.score(arguments.enrol, arguments.test, resample=arguments.resample):.4f}")
+    decider = load_decider(arguments, model)
+    found = model.best_match(arguments.enrol, arguments.test, resample=arguments.resample)
+    print(f"{found.cosine:.4f}" + ("" if found.seconds is None else f" at {found.seconds:.1f} s"))
+    if decider is not None:
+        print(decider.verdict(found.cosine))
+        print(decider)
     return 0

@@ -1,16 +1,29 @@
 """`csc separate`: one file per talker."""
 
 import argparse
+import glob
+import re
+import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from csc_fairseq.cli.model_options import add_model_arguments, add_resample_argument, load_model
+from csc_fairseq.cli.model_options import add_model_arguments, add_resample_argument, add_talker_arguments, load_model
 from csc_fairseq.errors import InputError
 from csc_fairseq.files import replacing_together
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from csc_fairseq.inference.embedding_model import EmbeddingModel
 
 SUMMARY = "split recordings into one file per talker"
 EXAMPLE = """\
 csc separate mix.wav --model checkpoint_best.pt --out separated
-# writes separated/mix_1.wav and separated/mix_2.wav"""
+# writes separated/mix_1.wav and separated/mix_2.wav
+csc separate meeting.wav --model checkpoint_best.pt --most 4 --out separated
+# one file for each of at most four talkers, who talks most first"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", metavar="FILE", help="mono WAV, FLAC or Ogg recordings")
     add_model_arguments(parser)
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for NAME_1.wav, NAME_2.wav, ...")
+    add_talker_arguments(parser)
     add_resample_argument(parser)
 
 
@@ -35,16 +49,37 @@ def run(arguments: argparse.Namespace) -> int:
     model = load_model(arguments)
     model.require_separation()
     folder = Path(arguments.out)
-    targets = [[folder / f"{stem}_{number + 1}.wav" for number in range(model.streams)] for stem in stems]
-    inputs = {file.resolve() for file in files}
-    for target in (target for group in targets for target in group):
-        if target.resolve() in inputs:
-            raise InputError(f"{target}: is one of the recordings and would be overwritten; choose another --out")
-    for file, group in zip(tqdm(files, desc="separate", unit="file", leave=False, disable=None), targets, strict=True):
-        streams = model.separate(file, resample=arguments.resample)
+    # How many talkers there are is known once a recording was heard; by their names, any number may be written.
+    written = re.compile(f"({'|'.join(map(re.escape, stems))})_[1-9][0-9]*\\.wav")
+    for file in files:
+        if written.fullmatch(file.name) and file.parent.resolve() == folder.resolve():
+            raise InputError(f"{file}: is one of the recordings and might be overwritten; choose another --out")
+    for file in tqdm(files, desc="separate", unit="file", leave=False, disable=None):
+        streams = _streams(arguments, model, file)
+        group = [folder / f"{file.stem}_{number + 1}.wav" for number in range(len(streams))]
         with replacing_together(group) as temporaries:
             for target, stream in zip(group, streams, strict=True):
-                write_wav(temporaries[target], stream, model.sample_rate)
+                write_wav(temporaries[target], stream(), model.sample_rate)
         for target in group:
             tqdm.write(str(target))
+        for other in sorted(folder.glob(f"{glob.escape(file.stem)}_*.wav")):
+            number = other.stem.removeprefix(f"{file.stem}_")
+            if number.isdecimal() and int(number) > len(group):
+                tqdm.write(f"{other}: of an earlier separation, left as it was", file=sys.stderr)
     return 0
+
+
+def _streams(arguments: argparse.Namespace, model: "EmbeddingModel", file: Path) -> "list[Callable[[], np.ndarray]]":
+    """The streams of a recording, made one by one where it is long, so that they need not be held together."""
+    import numpy as np
+
+    from csc_fairseq.inference.recordings import read_recordings
+
+    read = read_recordings(
+        file, None, model_rate=model.sample_rate, shortest=model.shortest, resample=arguments.resample
+    )
+    waveform = read.waveforms[0]
+    if len(waveform) <= model.longest:
+        return [partial(np.asarray, stream) for stream in model.separate(waveform)]
+    found = model.conversation(waveform, talkers=arguments.talkers, most=arguments.most, waveforms=True).with_somebody()
+    return [partial(found.waveform, talker) for talker in range(len(found.talkers.centres))]

@@ -280,7 +280,9 @@ def _draw_mixture(
         # Talkers get different responses, if there are enough of them.
         places = rng.choice(len(rirs), len(sources), replace=len(rirs) < len(sources))
         sources = [replace(source, rir=rir) for source, rir in zip(sources, places.tolist(), strict=True)]
-    noise_plan = _draw_noise(options, noise, rng) if rng.random() < options.noise_probability else None
+    noise_plan = None
+    if rng.random() < options.noise_probability:
+        noise_plan = draw_noise(options.noise_snr_db, options.view_frames, noise, rng)
     if options.random_sign:
         signs = 1 - 2 * rng.integers(2, size=len(sources))
         sources = [replace(source, sign=sign) for source, sign in zip(sources, signs.tolist(), strict=True)]
@@ -288,11 +290,13 @@ def _draw_mixture(
     return MixingPlan(options.view_frames, tuple(sources), 0, options.sources, order, noise_plan)
 
 
-def _draw_noise(options: MixingOptions, noise: NoiseBank | None, rng: np.random.Generator) -> NoisePlan:
-    snr_db = float(rng.uniform(*options.noise_snr_db))
-    seed = int(rng.integers(2**63))
+def draw_noise(
+    snr_db: tuple[float, float], frames: int, noise: NoiseBank | None, rng: np.random.Generator
+) -> NoisePlan:
+    """Noise for `frames` samples: part of a recording, or white without `noise`. snr_db: range of the SNR (dB)."""
+    level, seed = float(rng.uniform(*snr_db)), int(rng.integers(2**63))
     if noise is None:
-        return NoisePlan(-1, 0, snr_db, seed)
+        return NoisePlan(-1, 0, level, seed)
     recording = int(rng.integers(len(noise)))
-    room = max(0, int(noise.frames[recording]) - options.view_frames)
-    return NoisePlan(recording, int(rng.integers(room + 1)), snr_db, seed)
+    room = max(0, int(noise.frames[recording]) - frames)
+    return NoisePlan(recording, int(rng.integers(room + 1)), level, seed)

@@ -91,7 +91,7 @@ def render(
         identities[slot], recordings[slot], present[slot] = source.identity, source.recording, True
     samples = sources.sum(axis=0)
     if plan.noise is not None:
-        samples += _render_noise(plan.noise, plan.frames, noise)
+        samples += render_noise(plan.noise, plan.frames, noise)
     return Mixture(samples, sources, identities, recordings, present, plan.order[plan.target])
 
 
@@ -113,7 +113,11 @@ def _render_source(source: SourcePlan, frames: int, pool: RecordingPool, rirs: R
     return view
 
 
-def _render_noise(plan: NoisePlan, frames: int, noise: NoiseBank | None) -> np.ndarray:
+def render_noise(plan: NoisePlan, frames: int, noise: NoiseBank | None) -> np.ndarray:
+    """Noise of a plan, float32 [frames], snr_db below the usual level of a talker; zeros if the recording is silent there.
+
+    `noise` may be None if the plan's noise is white. RecordingError, naming the file: unreadable.
+    """
     if plan.recording < 0:
         samples = white_noise(plan.seed, frames)
     else:

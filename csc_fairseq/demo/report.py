@@ -1,18 +1,14 @@
 """The demo's page: one HTML file that contains its pictures and sounds."""
 
 import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from string import Template
 
 import numpy as np
-import soundfile
 
-from csc_fairseq.page import STYLE, picture
-
-PLAYED_PEAK = 0.8  # every sound is scaled to it, because the network's own levels are too quiet for a loudspeaker
+from csc_fairseq.page import STYLE, picture, wav
 
 PAGE = Template("""<!doctype html>
 <html lang="en">
@@ -102,15 +98,6 @@ def text_table(headlines: Sequence[Headline]) -> str:
     names = max(len(headline.name) for headline in headlines)
     values = max(len(headline.value) for headline in headlines)
     return "\n".join(f"{line.name:<{names}}  {line.value:>{values}}  {line.remark}" for line in headlines)
-
-
-def wav(samples: np.ndarray, sample_rate: int) -> bytes:
-    """A waveform [T] as the bytes of a 16-bit WAV file, with its peak at 0.8 of full scale. Silence stays silence."""
-    peak = np.abs(samples).max(initial=0.0)
-    scaled = samples * (PLAYED_PEAK / peak) if peak > 0 else samples
-    buffer = io.BytesIO()
-    soundfile.write(buffer, scaled, sample_rate, format="WAV", subtype="PCM_16")
-    return buffer.getvalue()
 
 
 def _row(headline: Headline) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
-import torch
+from scipy.optimize import linear_sum_assignment
 
 from csc_fairseq.data.manifest import read_labels, read_manifest
 from csc_fairseq.data.rendering import Mixture
@@ -19,7 +19,6 @@ from csc_fairseq.demo.report import Headline, Report, Sound, render_page, text_t
 from csc_fairseq.demo.training import UPDATE, History, read_history, train, training_command
 from csc_fairseq.digests import digest
 from csc_fairseq.inference.loading import load_model
-from csc_fairseq.inference.long_recordings import best_order
 from csc_fairseq.inference.speaker_encoder import SpeakerEncoder
 from csc_fairseq.verification.encoders.csc import CscEncoder
 from csc_fairseq.verification.evaluation.embedding_runner import EmbeddingRunner
@@ -192,7 +191,7 @@ def example(model: SpeakerEncoder, material: Material) -> Example:
         enrolment = next(i for i in pool.members(pool.groups[recording]) if i != recording)
         streams = model.separate(mixture.samples)
         improvement = separation_quality(streams, mixture, model.sample_rate).si_snri
-        order = list(best_order(torch.from_numpy(mixture.sources), torch.from_numpy(streams)))
+        order = linear_sum_assignment(mixture.sources @ streams.T, maximize=True)[1]
         examples.append(Example(pool.path(enrolment), mixture, streams[order], improvement))
     return sorted(examples, key=lambda one: one.improvement_db)[len(examples) // 2]
 

@@ -12,7 +12,9 @@ MEMORY = "memory."  # earlier queries, not weights
 
 @torch.no_grad()
 def average(models: Sequence[EmbeddingModel], names: Sequence[str]) -> EmbeddingModel:
-    """The last model with the mean of all their weights; it is changed. Whole numbers and the condition memory are the last one's.
+    """The last model with the mean of all their weights, without its calibration; it is changed.
+
+    Whole numbers and the condition memory are the last one's.
 
     Args:
         models: at least one, of one training. names: of their files, for complaints.
@@ -29,4 +31,5 @@ def average(models: Sequence[EmbeddingModel], names: Sequence[str]) -> Embedding
     for name, weight in state.items():
         if weight.is_floating_point() and not name.startswith(MEMORY):
             weight.copy_(torch.stack([model.network.state_dict()[name].double() for model in models]).mean(0))
+    last.calibration = None  # it was of that model's own weights
     return last

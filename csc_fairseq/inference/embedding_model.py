@@ -3,15 +3,23 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from csc_fairseq.errors import InputError
 from csc_fairseq.inference.alignment import aligned, lead
-from csc_fairseq.inference.long_recordings import ChunkOptions, SeparatedVoices, analyse_long
+from csc_fairseq.inference.batches import batches_of, pad
+from csc_fairseq.inference.matching import Match, best_match
 from csc_fairseq.inference.recordings import Audio, Recordings, read_recordings
+from csc_fairseq.inference.separated_voices import SeparatedVoices
+from csc_fairseq.inference.windows import HOP, LENGTH, WindowGrid, Windows, joined, window_batches
+
+if TYPE_CHECKING:
+    from csc_fairseq.inference.long_recordings import Conversation
+
+LONG = 12.0  # seconds: longer recordings are heard in windows
 
 
 class EmbeddingModel(ABC):
@@ -23,8 +31,10 @@ class EmbeddingModel(ABC):
     an InputError unless `resample=True`; so are stereo, empty, NaN and too short input (less than one window of the
     encoder).
 
-    Recordings are batched by length, and the batch changes no result (to 1e-4). Recordings over 12 s are processed in
-    overlapping chunks, see long_recordings.py; stream c of `separate` is row c of `embed_sources`.
+    Recordings are batched by length, and the batch changes no result (to 1e-4). Up to 12 s they have C streams, as the model
+    was trained with. Longer ones are heard in windows and have one stream a talker, as many as are found, who talks most first,
+    see talkers.py: `talkers` says how many there are, `most` how many at most. Stream c of `separate` is row c of
+    `embed_sources`.
 
     Args:
         network: what `_encode` runs; put into evaluation mode.
@@ -64,7 +74,10 @@ class EmbeddingModel(ABC):
         self.separates = separates
         self.padding_matters = padding_matters
         self.period = period
-        self.chunks = ChunkOptions.for_rate(sample_rate)
+        self.calibration: str | None = None
+        """What its scores mean, as a file of `csc calibrate` says it: bundles may carry it. None: nothing."""
+        self.longest = round(LONG * sample_rate)
+        """Most samples that the network hears at once; of longer recordings it hears windows."""
         self.batch_samples = 64 * sample_rate
         """Most samples in a batch, padding included (64 s of audio); bounds the memory used."""
 
@@ -103,7 +116,7 @@ class EmbeddingModel(ABC):
     ) -> Any:
         """One embedding per recording of one voice: (E,) or (B, E) float32 of unit norm.
 
-        That of the stream with the most energy after separation (our choice).
+        That of the stream with the most energy after separation (our choice); of all windows, if the model has one stream.
 
         Args:
             audio, sample_rate, resample: see the class.
@@ -114,7 +127,10 @@ class EmbeddingModel(ABC):
         """
         recordings = self._read(audio, sample_rate, resample, lengths)
         recordings.require_sound()
-        return recordings.answer(self._of_each(recordings, lambda voices: voices.queries[voices.loudest]))
+        talkers = None if self.separates else 1
+        return recordings.answer(
+            self._of_each(recordings, lambda voices: voices.queries[voices.loudest], talkers=talkers, separated=False)
+        )
 
     def embed_sources(
         self,
@@ -123,14 +139,19 @@ class EmbeddingModel(ABC):
         *,
         lengths: Sequence[int] | None = None,
         resample: bool = False,
+        talkers: int | None = None,
+        most: int | None = None,
     ) -> Any:
         """One embedding per stream: (C, E) or (B, C, E) float32 of unit norm, in the order of `separate`.
 
-        A stream in which nobody speaks has an embedding too. Arguments and errors as for `embed`.
+        A stream in which nobody speaks has an embedding too. Of several recordings, those with fewer talkers than another one
+        have rows of zeros at the end. talkers, most: of long recordings, see the class. Other arguments and errors as for `embed`.
         """
         recordings = self._read(audio, sample_rate, resample, lengths)
         recordings.require_sound()
-        return recordings.answer(self._of_each(recordings, lambda voices: voices.queries))
+        return recordings.answer(
+            self._of_each(recordings, lambda voices: voices.queries, talkers=talkers, most=most, separated=False)
+        )
 
     def separate(
         self,
@@ -139,21 +160,83 @@ class EmbeddingModel(ABC):
         *,
         lengths: Sequence[int] | None = None,
         resample: bool = False,
+        talkers: int | None = None,
+        most: int | None = None,
     ) -> Any:
         """Separated waveforms at the model's rate and the input's level: (C, T); (B, C, T) for a (B, T) array, zero
-        beyond each row's length; a list of (C, T_i) for a list. Arguments and errors as for `embed`, but silence is
-        allowed, and a model that does not separate is an InputError.
+        beyond each row's length and below its last talker; a list of (C_i, T_i) for a list.
+
+        talkers, most: of long recordings, see the class; there a talker is silent who is in no stream of a window. Other
+        arguments and errors as for `embed`, but silence is allowed, and a model that does not separate is an InputError.
         """
         self.require_separation()
         recordings = self._read(audio, sample_rate, resample, lengths)
-        return recordings.answer_waveforms(self._of_each(recordings, lambda voices: voices.estimates))
+        return recordings.answer_waveforms(
+            self._of_each(recordings, lambda voices: voices.estimates, talkers=talkers, most=most)
+        )
 
-    def _of_each(self, recordings: Recordings, pick: Callable[[SeparatedVoices], Tensor]) -> list[Tensor]:
-        """What `pick` takes of every recording's voices, in the order of the recordings."""
+    def _of_each(
+        self, recordings: Recordings, pick: Callable[[SeparatedVoices], Tensor], **options: Any
+    ) -> list[Tensor]:
+        """What `pick` takes of every recording's voices, in the order of the recordings. options: of `analyse`."""
         picked = [torch.empty(0)] * len(recordings.waveforms)
-        for index, voices in self.analyse(recordings.waveforms):
+        for index, voices in self.analyse(recordings.waveforms, **options):
             picked[index] = pick(voices)
         return picked
+
+    def windows(
+        self,
+        audio: Audio,
+        sample_rate: int | None = None,
+        *,
+        length: float = LENGTH,
+        hop: float = HOP,
+        resample: bool = False,
+        waveforms: bool = False,
+    ) -> Windows:
+        """The streams of one recording in W windows of `length` seconds, one every `hop` seconds; memory is bounded.
+
+            windows = model.windows("meeting.wav")      # 60 s: W = 58 windows of 3 s
+            windows.starts / windows.sample_rate        # (W,) seconds: 0.0, 1.0, 2.0, ...
+            windows.queries                             # (W, C, E) embeddings, windows.queries[w, c] @ other is a cosine
+            windows.levels                              # (W, C, 150) RMS of every stream in frames of 20 ms
+
+        Args:
+            audio, sample_rate, resample: see the class; one recording of any length.
+            length: seconds of a window, at most 12. hop: seconds between windows. Both are rounded to frames of 20 ms.
+            waveforms: also the streams themselves, (W, C, samples), which takes C * length / hop times the recording's memory.
+
+        Raises:
+            InputError: see the class; several recordings, a length or hop out of range.
+        """
+        recording = self._one(self._read(audio, sample_rate, resample), "audio", "call it for each")
+        return joined(self._heard(recording, length, hop)[1], waveforms)
+
+    def conversation(
+        self,
+        audio: Audio,
+        sample_rate: int | None = None,
+        *,
+        talkers: int | None = None,
+        most: int | None = None,
+        length: float = LENGTH,
+        hop: float = HOP,
+        resample: bool = False,
+        waveforms: bool = False,
+    ) -> "Conversation":
+        """Who talks in one recording, and when; with `waveforms`, also what each says, in bounded memory.
+
+            found = model.conversation("meeting.wav", waveforms=True)
+            for talker, centre in enumerate(found.talkers.centres):
+                samples = found.waveform(talker)        # (T,)
+
+        Arguments and errors as of `windows` and `find_talkers`.
+        """
+        from csc_fairseq.inference.long_recordings import conversation  # imports scipy, which takes a second
+
+        recording = self._one(self._read(audio, sample_rate, resample), "audio", "call it for each")
+        grid, batches = self._heard(recording, length, hop)
+        return conversation(batches, grid, talkers=talkers, most=most, waveforms=waveforms)
 
     def score(self, enrol: Audio, test: Audio, sample_rate: int | None = None, *, resample: bool = False) -> float:
         """Cosine in [-1, 1] between the voice of `enrol` and the most similar talker of `test`; higher means more
@@ -161,49 +244,64 @@ class EmbeddingModel(ABC):
 
         One recording each. No threshold is assumed: choose one on trials of your own domain.
         """
+        return self.best_match(enrol, test, sample_rate, resample=resample).cosine
+
+    def best_match(self, enrol: Audio, test: Audio, sample_rate: int | None = None, *, resample: bool = False) -> Match:
+        """`score`, and where it was found in a long `test`: see matching.py."""
         both = (enrol, test)
         files = [isinstance(audio, (str, Path)) for audio in both]
         # One side may be a file and the other an array, whose rate this is.
         rates = [sample_rate if all(files) or not file else None for file in files]
         sides = [self._read(audio, rate, resample) for audio, rate in zip(both, rates, strict=True)]
-        for side, name in zip(sides, ("enrol", "test"), strict=True):
+        for side in sides:
             side.require_sound()
-            if not side.single:
-                raise InputError(
-                    f"{name} holds {len(side.waveforms)} recordings, expected one; use embed and embed_sources"
-                )
-        voice = self.embed(sides[0].waveforms[0])
-        talkers = self.embed_sources(sides[1].waveforms[0])
-        return float((talkers.to(voice) @ voice).max().clamp(-1, 1))
+        voice, recording = (
+            self._one(side, name, "use embed and embed_sources")
+            for side, name in zip(sides, ("enrol", "test"), strict=True)
+        )
+        return best_match(self, voice, recording)
 
     @torch.no_grad()
-    def analyse(self, waveforms: Sequence[Tensor]) -> Iterator[tuple[int, SeparatedVoices]]:
+    def analyse(
+        self,
+        waveforms: Sequence[Tensor],
+        *,
+        talkers: int | None = None,
+        most: int | None = None,
+        separated: bool = True,
+    ) -> Iterator[tuple[int, SeparatedVoices]]:
         """Embeddings and separated voices of checked waveforms [T_i] at the model's rate, as (position, voices), shortest
         first.
 
-        A generator, so that the separated waveforms of many recordings need not be held at once.
+        A generator, so that the separated waveforms of many recordings need not be held at once. Long recordings: talkers,
+        most: see the class; separated: False spares the memory of the waveforms.
         """
-        leads = [lead(waveform, self.period) for waveform in waveforms]
-        order = sorted(range(len(waveforms)), key=lambda i: len(waveforms[i]))
-        whole = [i for i in order if len(waveforms[i]) <= self.chunks.longest]
-        waveforms = [aligned(waveform, samples) for waveform, samples in zip(waveforms, leads, strict=True)]
-        lengths = [len(waveform) for waveform in waveforms]
-        whole.sort(key=lengths.__getitem__)
-        for batch in _batches(whole, lengths, self.batch_samples, equal=self.padding_matters):
-            waveform, mask = pad([waveforms[i] for i in batch], self.device)
+        whole = [i for i, waveform in enumerate(waveforms) if len(waveform) <= self.longest]
+        leads = [lead(waveforms[i], self.period) for i in whole]
+        heard = [aligned(waveforms[i], samples) for i, samples in zip(whole, leads, strict=True)]
+        lengths = [len(waveform) for waveform in heard]
+        order = sorted(range(len(heard)), key=lengths.__getitem__)
+        for batch in batches_of(order, lengths, self.batch_samples, equal=self.padding_matters):
+            waveform, mask = pad([heard[n] for n in batch], self.device)
             estimates, queries = self._encode(waveform, None if self.padding_matters else mask)
-            for row, i in enumerate(batch):
-                own = None if estimates is None else estimates[row, :, leads[i] : lengths[i]]
-                yield i, SeparatedVoices(own, queries[row])
-        chunks_per_batch = max(1, self.batch_samples // self.chunks.chunk)
-        for i in order[len(whole) :]:
-            found = analyse_long(self._encode_chunks, waveforms[i].to(self.device), self.chunks, chunks_per_batch)
-            yield i, SeparatedVoices(found.estimates[:, leads[i] :] if self.separates else None, found.queries)
+            for row, n in enumerate(batch):
+                streams = None if estimates is None else estimates[row, :, leads[n] : lengths[n]]
+                yield whole[n], SeparatedVoices(streams, queries[row])
+        beyond = [i for i, waveform in enumerate(waveforms) if len(waveform) > self.longest]
+        for i in sorted(beyond, key=lambda i: len(waveforms[i])):
+            found = self.conversation(waveforms[i], talkers=talkers, most=most, waveforms=separated and self.separates)
+            yield i, found.voices().to(self.device)
 
-    def _encode_chunks(self, waveforms: Tensor) -> tuple[Tensor, Tensor]:
-        """For `analyse_long`. Without separation, the chunk itself is what its only stream holds."""
-        estimates, queries = self._encode(waveforms, None)
-        return waveforms.unsqueeze(1) if estimates is None else estimates, queries
+    def _heard(self, waveform: Tensor, length: float, hop: float) -> tuple[WindowGrid, Iterator[Windows]]:
+        """The windows of one waveform [T], in batches that are heard when they are asked for. length, hop: seconds."""
+        grid = WindowGrid.of(len(waveform), self.sample_rate, length, hop, least=self.shortest, most=self.longest)
+        return grid, window_batches(self.analyse, waveform, grid, self.batch_samples)
+
+    def _one(self, recordings: Recordings, name: str, remedy: str) -> Tensor:
+        """The only recording [T]. InputError for several."""
+        if not recordings.single:
+            raise InputError(f"{name} holds {len(recordings.waveforms)} recordings, expected one; {remedy}")
+        return recordings.waveforms[0]
 
     def _read(
         self, audio: Audio, sample_rate: int | None, resample: bool, lengths: Sequence[int] | None = None
@@ -211,25 +309,3 @@ class EmbeddingModel(ABC):
         return read_recordings(
             audio, sample_rate, model_rate=self.sample_rate, shortest=self.shortest, resample=resample, lengths=lengths
         )
-
-
-def _batches(order: list[int], lengths: list[int], most: int, equal: bool) -> Iterator[list[int]]:
-    """Cuts positions in order of rising length into batches of at most `most` samples when padded to the longest.
-
-    equal: only recordings of one length share a batch.
-    """
-    batch: list[int] = []
-    for i in order:
-        if batch and ((len(batch) + 1) * lengths[i] > most or (equal and lengths[i] != lengths[batch[0]])):
-            yield batch
-            batch = []
-        batch.append(i)
-    if batch:
-        yield batch
-
-
-def pad(waveforms: Sequence[Tensor], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Waveforms [T_i] to a batch (B, T) with zeros at the end, and its padding mask (B, T), True = padding."""
-    lengths = torch.tensor([len(waveform) for waveform in waveforms], device=device)
-    batch = torch.nn.utils.rnn.pad_sequence([waveform.to(device) for waveform in waveforms], batch_first=True)
-    return batch, torch.arange(batch.shape[1], device=device) >= lengths.unsqueeze(1)

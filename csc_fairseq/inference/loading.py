@@ -30,6 +30,7 @@ from csc_fairseq.modules.denormals import flush_denormals
 from csc_fairseq.modules.verifier_head import OWN
 
 NO_LABELS = "none"
+CALIBRATION = "calibration"  # entry of a bundle, a text
 
 
 def load_model(path: str | Path, device: str | torch.device = "cpu") -> EmbeddingModel:
@@ -50,7 +51,14 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> Embeddin
 
 
 def model_of(checkpoint: Checkpoint) -> EmbeddingModel:
-    """The model of a checkpoint, on the CPU; errors as for `load_model`."""
+    """The model of a checkpoint, on the CPU, with the calibration of a bundle that has one; errors as for `load_model`."""
+    model = _model_of(checkpoint)
+    if checkpoint.is_bundle and CALIBRATION in checkpoint.entries:
+        model.calibration = checkpoint.all.text(CALIBRATION)
+    return model
+
+
+def _model_of(checkpoint: Checkpoint) -> EmbeddingModel:
     checkpoint.require("csc", ARCHITECTURE, "wav2vec2", "hubert")
     if checkpoint.architecture == "csc":
         return speaker_encoder_of(checkpoint)
@@ -65,7 +73,7 @@ def speaker_encoder_of(checkpoint: Checkpoint) -> SpeakerEncoder:
 
 
 def save_bundle(model: EmbeddingModel, path: str | Path) -> None:
-    """Writes a model as a bundle: settings, rate, identity level and weights, without optimiser, identity table and paths.
+    """Writes a model as a bundle: settings, rate, identity level, weights and calibration; no optimiser, table or paths.
 
     The file appears only when it is complete. InputError if its folder cannot be written, and for wav2vec 2.0 and HuBERT,
     whose own files are as small.
@@ -93,4 +101,6 @@ def _contents(model: EmbeddingModel) -> dict[str, Any]:
         }
     else:
         raise InputError(f"a model of {model.kind} has no bundle; pass on its checkpoint as it is")
+    if model.calibration is not None:
+        facts[CALIBRATION] = model.calibration
     return contents | facts | {"state_dict": {name: weight.detach().cpu() for name, weight in weights.items()}}

@@ -1,8 +1,9 @@
 """Embeddings of many recordings, in portions of bounded memory, and everything that is wrong with the recordings."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from tqdm import tqdm
@@ -12,7 +13,9 @@ from csc_fairseq.data.parallel import parallel_map
 from csc_fairseq.errors import InputError
 from csc_fairseq.inference.embedding_model import EmbeddingModel
 from csc_fairseq.inference.recordings import read_recordings
+from csc_fairseq.inference.windows import Windows
 
+Answer = TypeVar("Answer")
 SECONDS_AT_ONCE = 256  # of audio decoded together
 
 
@@ -26,11 +29,44 @@ def embed_files(
         skip_bad: go on after a fault. Otherwise the others are only read, to find all faults.
 
     Returns:
-        Embeddings of the recordings without faults, in the order of the files, float32 [N, E], or [N, C, E] with `sources`;
-        empty [0] if there are none, or if there are faults without `skip_bad`. And the faults by position, as `embed` tells them.
+        Embeddings of the recordings without faults, in the order of the files, float32 [N, E], or [N, C, E] with `sources`, rows
+        of zeros where a recording has fewer talkers than another one; empty [0] if there are none, or if there are faults without
+        `skip_bad`. And the faults by position, as `embed` tells them.
     """
     embed = model.embed_sources if sources else model.embed
-    rows: dict[int, np.ndarray] = {}
+    rows, faults = _of_files(model, files, embed, resample, skip_bad)
+    if not rows:
+        return np.empty(0, np.float32), faults
+    most = max(len(row) for row in rows.values())
+    filled = [np.pad(row, ((0, most - len(row)), (0, 0))) if sources else row for row in rows.values()]
+    return np.stack(filled), faults
+
+
+def windows_of_files(
+    model: EmbeddingModel,
+    files: Sequence[Path],
+    length: float,
+    hop: float,
+    resample: bool = False,
+    skip_bad: bool = False,
+) -> tuple[dict[int, Windows], dict[int, str]]:
+    """The same with the windows of every recording, by position. length, hop: seconds, see `EmbeddingModel.windows`."""
+
+    def windows(waveforms: Sequence[np.ndarray]) -> list[Windows]:
+        return [model.windows(waveform, length=length, hop=hop) for waveform in waveforms]
+
+    return _of_files(model, files, windows, resample, skip_bad)
+
+
+def _of_files(
+    model: EmbeddingModel,
+    files: Sequence[Path],
+    answer: Callable[[list[np.ndarray]], Iterable[Answer]],
+    resample: bool,
+    skip_bad: bool,
+) -> tuple[dict[int, Answer], dict[int, str]]:
+    """What is answered for each recording [T] without faults, by position, none if there are faults without `skip_bad`; faults."""
+    rows: dict[int, Answer] = {}
     headers = list(parallel_map(partial(_header, model=model, resample=resample), files, jobs=8, progress="headers"))
     faults = {i: header for i, header in enumerate(headers) if isinstance(header, str)}
     with tqdm(total=len(files), desc="embed", unit="file", leave=False, disable=None) as bar:
@@ -47,12 +83,9 @@ def embed_files(
                 else:
                     waveforms[i] = read
             if waveforms and (skip_bad or not faults):
-                rows.update(zip(waveforms, embed(list(waveforms.values())), strict=True))
+                rows.update(zip(waveforms, answer(list(waveforms.values())), strict=True))
             bar.update(len(portion))
-    complete = rows and (skip_bad or not faults)
-    return np.stack([rows[i] for i in sorted(rows)]) if complete else np.empty(0, np.float32), dict(
-        sorted(faults.items())
-    )
+    return dict(sorted(rows.items())) if skip_bad or not faults else {}, dict(sorted(faults.items()))
 
 
 def _header(file: Path, model: EmbeddingModel, resample: bool) -> AudioInfo | str:

@@ -33,18 +33,21 @@ class Recordings:
     device: torch.device | None
 
     def answer(self, results: list[Tensor]) -> Any:
-        """Results of equal shape, one per recording: [...] for a single recording, [B, ...] for several."""
-        return self._kind(results[0] if self.single else torch.stack(results))
+        """Results, one per recording: [...] for a single recording, [B, ...] for several.
+
+        Fewer rows than another recording has are filled up with zeros.
+        """
+        return self._kind(results[0] if self.single else _stacked(results))
 
     def answer_waveforms(self, results: list[Tensor]) -> Any:
-        """[C, T_i] each: as it is for a single one, zero-padded [B, C, T] for a (B, T) array, else a list."""
+        """[C_i, T_i] each: as it is for a single one, zero-padded [B, C, T] for a (B, T) array, else a list."""
         if self.single:
             return self._kind(results[0])
         if not self.stacked:
             return [self._kind(result) for result in results]
         longest = max(result.shape[-1] for result in results)
         padded = [torch.nn.functional.pad(result, (0, longest - result.shape[-1])) for result in results]
-        return self._kind(torch.stack(padded))
+        return self._kind(_stacked(padded))
 
     def require_sound(self) -> None:
         """InputError for a recording of one number alone, zero or another: there is no voice to embed."""
@@ -54,6 +57,11 @@ class Recordings:
 
     def _kind(self, result: Tensor) -> Tensor | np.ndarray:
         return result.cpu().numpy() if self.device is None else result.to(self.device)
+
+
+def _stacked(results: list[Tensor]) -> Tensor:
+    """[B, ...], with zeros where a result has fewer rows than another."""
+    return torch.nn.utils.rnn.pad_sequence(results, batch_first=True)
 
 
 def read_recordings(

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from csc_fairseq.errors import InputError
-from csc_fairseq.inference.embedding_model import EmbeddingModel, pad
+from csc_fairseq.inference.batches import pad
+from csc_fairseq.inference.embedding_model import EmbeddingModel
 from csc_fairseq.inference.recordings import Audio, Recordings
 from csc_fairseq.modules.separative_encoder import SeparativeEncoder
 

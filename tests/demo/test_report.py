@@ -1,9 +1,7 @@
 """The demo's page: it needs no other file, texts are escaped, pictures and sounds decode to their originals."""
 
-import base64
 import io
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -12,39 +10,11 @@ from matplotlib.image import imread
 
 from csc_fairseq.demo import pictures
 from csc_fairseq.demo.page_text import ORIGINS, RESULTS_NOTE
-from csc_fairseq.demo.report import Headline, Report, Sound, render_page, text_table, wav
+from csc_fairseq.demo.report import Headline, Report, Sound, render_page, text_table
+from csc_fairseq.page import wav
+from tests.pages import Page
 
 RATE = 16000
-
-
-class Page(HTMLParser):
-    """Collects (tag, attributes) and the text; fails on tags that are not closed in order."""
-
-    VOID = {"meta", "img", "link", "br"}
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.open: list[str] = []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text += data
-
-    def embedded(self, tag: str) -> list[bytes]:
-        sources = [attributes["src"] for name, attributes in self.elements if name == tag]
-        return [base64.b64decode(source.split(",", 1)[1], validate=True) for source in sources]
 
 
 @pytest.fixture(scope="module")

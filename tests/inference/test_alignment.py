@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -65,7 +66,11 @@ def test_the_model_hears_it_and_gives_it_back(model, voice):
         torch.testing.assert_close(query, plain.queries[0], atol=1e-4, rtol=0)
 
 
-def test_a_long_recording_keeps_its_length(model, voice):
+def test_every_window_of_a_long_recording_hears_it(model, voice):
     waveform = torch.from_numpy(voice(13 * 16000 + 7))
-    assert lead(waveform, model.period) > 0
+    found = model.windows(waveform, waveforms=True)
+    for start, queries, estimates in zip(found.starts, found.queries, found.estimates, strict=True):
+        window = waveform[start : start + found.length]
+        np.testing.assert_allclose(model.embed_sources(window), queries, atol=1e-4)
+        np.testing.assert_allclose(model.separate(window), estimates, atol=1e-5)
     assert model.separate(waveform).shape[-1] == 13 * 16000 + 7

@@ -1,95 +1,123 @@
-"""Chunks, their order and their seams, with stub networks that separate by frequency."""
+"""Long recordings put together talker by talker, by a model that separates exactly: each talker has samples of their own."""
 
+import numpy as np
 import pytest
 import torch
 
-from csc_fairseq.inference.long_recordings import ChunkOptions, analyse_long, best_order, chunk_starts
+from csc_fairseq.errors import InputError
+from csc_fairseq.inference.long_recordings import Centres
+from csc_fairseq.inference.windows import WindowGrid, Windows
+from tests.interleaved import HALF, RATE, Interleaved, talkers
 
-OPTIONS = ChunkOptions(longest=1200, chunk=800, overlap=200)
-
-
-def tones(samples):
-    """A low and a high tone [2, samples], both with whole periods in 800 samples."""
-    time = torch.arange(samples) / 800
-    return torch.stack([torch.sin(2 * torch.pi * 8 * time), 0.3 * torch.sin(2 * torch.pi * 90 * time + 1)])
+TURNS = [(0, 0, 8), (1, 6, 14), (0, 14, 22), (1, 20, 27), (0, 24, 30)]
 
 
-class SwappingNetwork:
-    """Separates low from high exactly, but puts them in another order in every second chunk. Query c names the tone."""
-
-    def __init__(self):
-        self.chunks = 0
-
-    def __call__(self, waveforms):
-        spectrum = torch.fft.rfft(waveforms)
-        low = torch.arange(spectrum.shape[-1]) < 40
-        streams = torch.stack([torch.fft.irfft(spectrum * band, n=waveforms.shape[-1]) for band in (low, ~low)], dim=1)
-        queries = torch.eye(2).repeat(len(waveforms), 1, 1)
-        for i in range(len(waveforms)):
-            if self.chunks % 2:
-                streams[i], queries[i] = streams[i].flip(0), queries[i].flip(0)
-            self.chunks += 1
-        return streams, queries
+def test_streams_follow_talkers():
+    sources = talkers(TURNS, 30)
+    model = Interleaved()
+    streams = model.separate(sources.sum(0))
+    assert streams.shape == (2, 30000) and model.heard == [(21, 3000), (7, 3000)]  # once, in batches of 64 s
+    np.testing.assert_allclose(streams, sources[:2], atol=HALF)
+    np.testing.assert_array_equal(model.embed_sources(sources.sum(0)), np.eye(4)[:2])
+    assert model.separate(torch.from_numpy(sources.sum(0))).dtype == torch.float32
 
 
-def test_chunk_starts():
-    assert chunk_starts(1201, OPTIONS) == [0, 401]
-    assert chunk_starts(1400, OPTIONS) == [0, 600]
-    assert chunk_starts(1401, OPTIONS) == [0, 600, 601]
-    assert chunk_starts(2600, OPTIONS) == [0, 600, 1200, 1800]
-    for samples in range(1201, 4000, 7):
-        starts = chunk_starts(samples, OPTIONS)
-        assert starts[0] == 0 and starts[-1] + 800 == samples
-        assert all(0 < b - a <= 600 for a, b in zip(starts, starts[1:], strict=False))
+def test_more_talkers_than_streams():
+    sources = talkers([(0, 0, 10), (2, 8, 15), (1, 15, 30), (2, 28, 34)], 34)
+    model = Interleaved()
+    streams = model.separate(sources.sum(0))
+    np.testing.assert_allclose(streams, sources[[1, 2, 0]], atol=HALF)  # 15, 13 and 10 s
+    assert model.separate(sources.sum(0), most=2).shape == (2, 34000)
+    assert model.separate(sources.sum(0), talkers=1).shape == (1, 34000)
+    assert model.embed_sources(sources.sum(0), talkers=2).shape == (2, 4)
+    with pytest.raises(InputError, match="talkers=0: expected 1 at least"):
+        model.separate(sources.sum(0), talkers=0)
 
 
-@pytest.mark.parametrize("samples", [1201, 1400, 1401, 2600, 5003])
-@pytest.mark.parametrize("chunks_per_batch", [1, 3])
-def test_streams_do_not_swap(samples, chunks_per_batch):
-    sources = tones(samples)
-    analysis = analyse_long(SwappingNetwork(), sources.sum(0), OPTIONS, chunks_per_batch)
-    torch.testing.assert_close(analysis.estimates, sources, rtol=0, atol=1e-4)
-    torch.testing.assert_close(analysis.queries, torch.eye(2))
+def test_a_talker_is_silent_where_no_stream_is_theirs():
+    sources = talkers([(0, 0, 20), (1, 14, 16)], 20)
+    streams = Interleaved().separate(sources.sum(0))
+    assert (streams[1, :10000] == 0).all() and np.abs(streams[1, 14200:15800]).max() > 0.2
 
 
-@pytest.mark.parametrize("samples", [1201, 1401, 3333])
-def test_seams_are_inaudible(samples):
-    """A network that copies its input: weights of the cross-fade sum to one everywhere."""
-    torch.manual_seed(0)
-    waveform = torch.randn(samples)
-    analysis = analyse_long(lambda x: (torch.stack([x, -2 * x], 1), torch.ones(len(x), 2, 3)), waveform, OPTIONS, 4)
-    torch.testing.assert_close(analysis.estimates, torch.stack([waveform, -2 * waveform]), rtol=0, atol=1e-5)
-    torch.testing.assert_close(analysis.queries, torch.full((2, 3), 3**-0.5))
+def test_the_loudest_talker_is_embedded():
+    sources = talkers([(0, 0, 20), (1, 3, 15)], 20)
+    sources[1] *= 3
+    model = Interleaved()
+    np.testing.assert_array_equal(model.embed_sources(sources.sum(0)), np.eye(4)[:2])  # who talks most first
+    np.testing.assert_array_equal(model.embed(sources.sum(0)), np.eye(4)[1])
 
 
-def test_queries_are_weighted_by_the_level_of_their_stream():
-    """Two chunks whose queries are orthogonal, the second stream three times as loud in the second chunk."""
-
-    def network(waveforms):
-        levels = torch.tensor([[1.0, 1.0], [1.0, 3.0]])
-        streams = levels.unsqueeze(-1) * torch.ones(2, 2, 800)
-        return streams, torch.eye(2).unsqueeze(1).repeat(1, 2, 1)
-
-    # 1599 samples: an overlap of one sample, too short for the cross-fade to change levels.
-    options = ChunkOptions(longest=1200, chunk=800, overlap=1)
-    queries = analyse_long(network, torch.ones(1599), options, 2).queries
-    torch.testing.assert_close(queries[0], torch.tensor([0.5, 0.5]).sqrt())
-    torch.testing.assert_close(queries[1], torch.tensor([1.0, 3.0]) / 10**0.5, rtol=2e-3, atol=0)
+def test_one_talker_and_silence_have_one_row():
+    sources = talkers([(1, 0, 20)], 20)
+    model = Interleaved()
+    np.testing.assert_allclose(model.separate(sources.sum(0)), sources[1:2], atol=HALF)
+    assert model.embed_sources(sources.sum(0)).shape == (1, 4)
+    silent = model.separate(np.zeros(20000, np.float32))
+    assert silent.shape == (1, 20000) and (silent == 0).all()
 
 
-def test_best_order():
-    torch.manual_seed(1)
-    streams = torch.randn(3, 500)
-    assert best_order(streams[[2, 0, 1]], streams) == (2, 0, 1)
-    noisy = streams[[2, 0, 1]] + 0.5 * torch.randn(3, 500)
-    assert best_order(noisy, streams) == (2, 0, 1)
-    assert best_order(torch.zeros(3, 500), streams) == (0, 1, 2)
-    # One talker only: the loud stream decides, whatever faint leakage the other one holds.
-    loud, leak = torch.randn(500), 1e-3 * torch.randn(500)
-    assert best_order(torch.stack([loud, leak]), torch.stack([-leak, loud])) == (1, 0)
+def test_arrays_and_lists_with_different_numbers_of_talkers():
+    two, one = talkers(TURNS, 30).sum(0), talkers([(2, 0, 30)], 30).sum(0)
+    model = Interleaved()
+    together = model.separate(np.stack([one, two]))
+    assert together.shape == (2, 2, 30000) and (together[0, 1] == 0).all()
+    np.testing.assert_allclose(together[0, 0], one, atol=HALF)
+    assert [streams.shape for streams in model.separate([one, two])] == [(1, 30000), (2, 30000)]
+    rows = model.embed_sources([one, two])
+    assert rows.shape == (2, 2, 4) and (rows[0, 1] == 0).all()
+    np.testing.assert_array_equal(rows[0, 0], np.eye(4)[2])
 
 
-def test_impossible_options():
-    for longest, chunk, overlap in ((700, 800, 200), (1200, 800, 500), (1200, 800, 0)):
-        with pytest.raises(ValueError, match="expected 0 < overlap"):
-            ChunkOptions(longest, chunk, overlap)
+def test_a_model_of_one_stream():
+    """It embeds a recording as one talker, and tells apart those who take turns."""
+    sources = talkers([(0, 0, 12), (1, 12, 20)], 20)
+    model = Interleaved(streams=1)
+    assert model.embed_sources(sources.sum(0)).shape == (2, 4)
+    assert model.embed(sources.sum(0)) @ np.eye(4)[:2].T == pytest.approx([0.85, 0.5], abs=0.06)
+    with pytest.raises(InputError, match="does not separate"):
+        model.separate(sources.sum(0))
+    (windows,) = [model.windows(sources.sum(0), waveforms=True)]
+    np.testing.assert_allclose(windows.estimates[3, 0], sources.sum(0)[3000:6000], atol=1e-6)
+
+
+def test_a_voice_is_found_in_the_window_where_it_speaks():
+    sources = talkers([(0, 0, 20), (1, 13, 16)], 20)
+    model = Interleaved()
+    enrolments = talkers([(0, 0, 4)], 4).sum(0), talkers([(1, 0, 4)], 4).sum(0), talkers([(2, 0, 4)], 4).sum(0)
+    found = [model.best_match(enrolment, sources.sum(0)) for enrolment in enrolments]
+    assert [match.cosine for match in found] == pytest.approx([1, 1, 0], abs=1e-5)
+    assert found[0].seconds == 0.0 and 11 <= found[1].seconds <= 15
+    assert model.score(enrolments[1], sources.sum(0)) == pytest.approx(1, abs=1e-5)
+    short = model.best_match(enrolments[1], sources.sum(0)[12000:18000])
+    assert short.cosine == pytest.approx(1, abs=1e-5) and short.seconds is None
+
+
+def test_conversation():
+    sources = talkers(TURNS, 30)
+    found = Interleaved().conversation(sources.sum(0), waveforms=True, length=2.0, hop=0.5)
+    assert found.windows.estimates is None and len(found.windows.starts) == 57
+    for talker in range(2):
+        np.testing.assert_allclose(found.waveform(talker), sources[talker], atol=HALF)
+    with pytest.raises(ValueError, match="analysed without waveforms"):
+        Interleaved().conversation(sources.sum(0)).waveform(0)
+    assert len(Interleaved().conversation(np.zeros(20000, np.float32)).talkers.centres) == 0
+
+
+@pytest.mark.parametrize("seconds", [3, 4.3, 9.001, 12.345])
+@pytest.mark.parametrize(("length", "hop"), [(3, 1), (2, 0.5), (1, 1), (1.02, 0.98), (0.1, 0.06)])
+def test_seams_are_inaudible(seconds, length, hop):
+    """A model that copies its input, at another level in each stream: the weights of the cross-fades sum to one everywhere."""
+    waveform = np.random.default_rng(0).standard_normal(round(seconds * RATE)).astype(np.float32)
+    grid = WindowGrid.of(len(waveform), RATE, length, hop, least=10, most=12000)
+    centres, nothing = Centres(grid), np.empty(0)
+    for start in grid.starts:
+        part = waveform[start : start + grid.length]
+        estimates = np.stack([part, -1e-4 * part])[None]
+        centres.add(
+            Windows(RATE, grid.samples, grid.length, 20, np.array([start]), nothing, nothing, nothing, estimates)
+        )
+    for stream, gain in enumerate((1, -1e-4)):
+        whole = centres.waveform(np.full(len(grid.starts), stream))
+        np.testing.assert_allclose(whole / gain, waveform, atol=2e-3)
+    assert (centres.waveform(np.full(len(grid.starts), -1)) == 0).all()

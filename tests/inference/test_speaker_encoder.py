@@ -97,13 +97,15 @@ def test_features_and_their_padding(model, voice):
         model.features(batch, ~mask)
 
 
-def test_long_recordings_run_in_chunks(unaligned, voice):
+def test_long_recordings_run_in_windows(unaligned, voice):
     model = unaligned
     samples = voice(13 * 16000)
     sizes = []
     model.network.register_forward_pre_hook(lambda _, inputs: sizes.append(tuple(inputs[0].shape)))
-    assert model.separate(samples).shape == (2, 13 * 16000)
-    assert sizes == [(2, 8 * 16000)]
+    streams = model.separate(samples)
+    assert streams.shape[1] == 13 * 16000 and np.isfinite(streams).all()
+    assert sizes == [(11, 3 * 16000)]
+    assert model.embed_sources(samples).shape == (len(streams), 12)
     embedding = model.embed(samples)
     assert embedding.shape == (12,) and np.linalg.norm(embedding) == pytest.approx(1, abs=1e-5)
 

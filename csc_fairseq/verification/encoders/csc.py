@@ -9,7 +9,7 @@ from csc_fairseq.checkpoints.checkpoint import Checkpoint
 from csc_fairseq.configurations import read_configuration
 from csc_fairseq.errors import InputError
 from csc_fairseq.inference.loading import speaker_encoder_of
-from csc_fairseq.inference.long_recordings import SeparatedVoices
+from csc_fairseq.inference.separated_voices import SeparatedVoices
 from csc_fairseq.inference.speaker_encoder import SpeakerEncoder
 from csc_fairseq.modules.denormals import flush_denormals
 from csc_fairseq.modules.separative_encoder import SeparativeEncoder, SeparativeEncoderConfig

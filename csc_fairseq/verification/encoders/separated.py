@@ -55,7 +55,11 @@ class SeparatedEncoder:
         has a sound, all take that of the recording.
         """
         require_voices(self.name, waveforms, self._separator.shortest)
-        estimates = self._separator.separate(list(waveforms))
+        # A long recording may have fewer talkers: then the other streams are silent.
+        estimates = [
+            np.pad(streams, ((0, self._separator.streams - len(streams)), (0, 0)))
+            for streams in self._separator.separate(list(waveforms), most=self._separator.streams)
+        ]
         heard: list[np.ndarray] = []
         places = np.empty((len(waveforms), self._separator.streams), dtype=np.int64)
         for i, (streams, waveform) in enumerate(zip(estimates, waveforms, strict=True)):

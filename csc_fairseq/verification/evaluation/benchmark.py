@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -32,7 +33,7 @@ def run_benchmark(options: BenchmarkOptions, progress: bool = False) -> Report:
     files and options that do not fit, before anything is computed where that is possible.
     """
     sets = read_sets(options)
-    conditions = chosen_conditions(options, sets.test)
+    conditions = chosen_conditions(options.conditions, sets.test)
     compared = read_compared(options.encoders, options.device)  # all, so errors come at once
     preflight(options, sets, conditions, encoders_of(compared))
     with open_folder(options) as folder:
@@ -50,10 +51,10 @@ def run_benchmark(options: BenchmarkOptions, progress: bool = False) -> Report:
     return report
 
 
-def chosen_conditions(options: BenchmarkOptions, test: EvaluationSet) -> tuple[Condition, ...]:
-    """Those of the file, all of which must be possible, or those of the standard grid that are possible."""
-    if options.conditions is not None:
-        return read_conditions(options.conditions)
+def chosen_conditions(path: Path | None, test: EvaluationSet) -> tuple[Condition, ...]:
+    """Those of the file, all of which must be possible, or, without one, those of the standard grid that are possible."""
+    if path is not None:
+        return read_conditions(path)
     return tuple(
         condition
         for condition in STANDARD

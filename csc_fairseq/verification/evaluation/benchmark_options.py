@@ -50,22 +50,14 @@ class BenchmarkOptions:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        if not SHORTEST_SECONDS <= self.seconds < float("inf"):
-            raise InputError(
-                f"--seconds {self.seconds:g}: recordings cannot be cut to that, expected {SHORTEST_SECONDS} or more"
-            )
-        if self.seed < 0:
-            raise InputError(f"--seed {self.seed}: expected 0 or more")
+        check_rendering(self.seconds, self.seed, self.noises or {})
         if self.speaker_table is not None and not self.groups:
             raise InputError(f"--speaker-table {self.speaker_table}: say by which columns, with --groups")
         if self.speaker_table is None and self.groups:
             raise InputError(f"--groups {self.groups[0]}: is a column of a table; give it with --speaker-table")
         if self.enrolments is not None and self.trials is None:
             raise InputError(f"--enrolments {self.enrolments}: belongs to a list of trials; give it with --trials")
-        if self.jobs < 1:
-            raise InputError(f"--jobs {self.jobs}: expected at least 1")
-        if self.jobs > 1 and self.device != "cpu":
-            raise InputError(f"--jobs {self.jobs} would share {self.device}; use --jobs 1 there")
+        check_jobs(self.jobs, self.device)
         if self.replicates < 1:
             raise InputError(f"--replicates {self.replicates}: expected at least 1, 1000 for figures to be printed")
         if self.top_k < 2:
@@ -80,6 +72,24 @@ class BenchmarkOptions:
                     f"--encoder {text}: is a sum of two, whose weights are fitted on development trials; give speakers for "
                     "them with --dev"
                 )
-        unknown = [kind for kind in self.noises or {} if kind not in NOISES]
-        if unknown:
-            raise InputError(f"--noise {unknown[0]}=…: expected {' or '.join(NOISES)}")
+
+
+def check_rendering(seconds: float, seed: int, noises: Mapping[str, Path]) -> None:
+    """InputError, naming the options of `csc`, for recordings that cannot be cut to `seconds`, a bad seed or kind of noise."""
+    if not SHORTEST_SECONDS <= seconds < float("inf"):
+        raise InputError(
+            f"--seconds {seconds:g}: recordings cannot be cut to that, expected {SHORTEST_SECONDS} or more"
+        )
+    if seed < 0:
+        raise InputError(f"--seed {seed}: expected 0 or more")
+    unknown = [kind for kind in noises if kind not in NOISES]
+    if unknown:
+        raise InputError(f"--noise {unknown[0]}=…: expected {' or '.join(NOISES)}")
+
+
+def check_jobs(jobs: int, device: str) -> None:
+    """InputError, naming the options of `csc`, for a number of processes that cannot be."""
+    if jobs < 1:
+        raise InputError(f"--jobs {jobs}: expected at least 1")
+    if jobs > 1 and device != "cpu":
+        raise InputError(f"--jobs {jobs} would share {device}; use --jobs 1 there")

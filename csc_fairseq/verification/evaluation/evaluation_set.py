@@ -53,9 +53,13 @@ class LabelledTrials:
         return cls(labelled_trials(manifest, seed, TrialOptions()), _labels(manifest))
 
     @classmethod
-    def development(cls, manifest: Manifest, seed: int) -> Self:
-        """All pairs, or a keyed choice of as many as calibration needs. InputError as for `all_pairs`."""
-        trials = labelled_trials(manifest, seed, TrialOptions(sample=DEVELOPMENT_TRIALS))
+    def development(cls, manifest: Manifest, seed: int, enrol_utterances: int = 1) -> Self:
+        """All pairs, or a keyed choice of as many as calibration needs. InputError as for `all_pairs`.
+
+        enrol_utterances: recordings of an enrolled voice.
+        """
+        options = TrialOptions(sample=DEVELOPMENT_TRIALS, enrol_utterances=enrol_utterances)
+        trials = labelled_trials(manifest, seed, options)
         return cls(trials, _labels(manifest))
 
     @classmethod

@@ -31,10 +31,10 @@ def preflight(
     check_banks(conditions, sets.test.noises, sets.test.rir)
     for tested in (sets.test, sets.development):
         if tested is not None:
-            _require_interferers(conditions, tested)
+            require_interferers(conditions, tested)
     given = [one for one in sets if one is not None]
     for compared in encoders:
-        _require_rate(compared.encoder, [one.manifest for one in given])
+        require_rate(compared.encoder, [one.manifest for one in given])
         _require_embeddings(compared.encoder, conditions, given)
     if sets.cohort is not None:
         _require_top_k(options.top_k, sets.cohort)
@@ -50,7 +50,7 @@ def _refuse_trained_speakers(
             refuse_shared_speakers(path, one.speakers, trained, OR_FORCE)
 
 
-def _require_interferers(conditions: Sequence[Condition], tested: EvaluationSet) -> None:
+def require_interferers(conditions: Sequence[Condition], tested: EvaluationSet) -> None:
     """Every tested recording has as many interferers as the fullest condition takes."""
     available = tested.available_interferers
     for condition in conditions:
@@ -62,7 +62,7 @@ def _require_interferers(conditions: Sequence[Condition], tested: EvaluationSet)
             )
 
 
-def _require_rate(encoder: Encoder, manifests: Sequence[Manifest]) -> None:
+def require_rate(encoder: Encoder, manifests: Sequence[Manifest]) -> None:
     """By the first recording of each manifest. The others are checked when they are read."""
     if isinstance(encoder, FileEncoder):  # it hears nothing
         return

@@ -50,7 +50,7 @@ def test_the_recording_itself_is_a_further_candidate(waveforms):
 def separator(*levels: float) -> SimpleNamespace:
     """A stand-in whose streams are noises at these levels, relative to the recording's."""
 
-    def separate(waveforms):
+    def separate(waveforms, most):
         return [
             np.stack([level * np.roll(waveform, 100 * c) * (1 + c) for c, level in enumerate(levels)]).astype(
                 np.float32

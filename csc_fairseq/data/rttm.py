@@ -1,0 +1,110 @@
+"""Who speaks when, as RTTM: NIST's text format of diarization (Rich Transcription evaluation plan, 2009, appendix A).
+
+A turn is a line of ten fields that blanks separate; nothing is in those that say <NA>. ::
+
+    SPEAKER meeting 1 12.340 3.200 <NA> <NA> anna <NA> <NA>
+            file      start  seconds         talker
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from csc_fairseq.data.manifest import write_lines
+from csc_fairseq.errors import InputError
+from csc_fairseq.text import iterate_lines, normal
+
+SPEAKER = "SPEAKER"
+FEWEST_FIELDS = 8  # the talker is the eighth; the two after it are often left out
+FORM = "SPEAKER FILE 1 START SECONDS <NA> <NA> TALKER <NA> <NA>"
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One talker speaks from `start` to `end`, in seconds of the recording."""
+
+    talker: str
+    start: float
+    end: float
+
+
+def read_rttm(path: str | Path) -> dict[str, list[Turn]]:
+    """Turns by file id, each in the order of their starts; empty for a file without SPEAKER lines.
+
+    Lines of other types are skipped, such as SPKR-INFO or NOSCORE, and so are comments (;;). Names are in the form in which names
+    are compared (`text.normal`). Turns without any duration are left out: some annotators write them.
+
+    InputError, naming file and line: not readable, fields missing, a time that is no number, or a negative one.
+    """
+    turns: dict[str, list[Turn]] = {}
+    for number, line in enumerate(iterate_lines(path), start=1):
+        fields = line.split()
+        if not fields or fields[0] != SPEAKER:
+            continue
+        try:
+            file_id, turn = _parse(fields)
+        except InputError as error:
+            raise InputError(f"{path}:{number}: {error}") from error
+        turns.setdefault(file_id, [])
+        if turn.end > turn.start:
+            turns[file_id].append(turn)
+    return {file_id: sorted(found, key=_order) for file_id, found in turns.items()}
+
+
+def _parse(fields: Sequence[str]) -> tuple[str, Turn]:
+    """File id and turn of a SPEAKER line. InputError (without the file's name) if it has another form."""
+    if len(fields) < FEWEST_FIELDS:
+        raise InputError(f"has {len(fields)} fields, expected {FORM}")
+    start, seconds = (_seconds(name, text) for name, text in zip(("start", "duration"), fields[3:5], strict=True))
+    return normal(fields[1]), Turn(normal(fields[7]), start, start + seconds)
+
+
+def _seconds(name: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise InputError(f"found the {name} {text!r}, expected seconds, 0 or more; the form is {FORM}")
+    return value
+
+
+def write_rttm(path: str | Path, file_id: str, turns: Iterable[Turn]) -> None:
+    """Write the turns of one recording in the order of their starts, to the millisecond, whole or not at all.
+
+    InputError: a name with a blank or without letters, which the format cannot hold; a turn that ends before it starts; a file that
+    cannot be written.
+    """
+    write_lines(path, [_line(path, file_id, turn) for turn in sorted(turns, key=_order)])
+
+
+def _line(path: str | Path, file_id: str, turn: Turn) -> str:
+    for what, name in (("file id", file_id), ("talker", turn.talker)):
+        if name.split() != [name]:
+            raise InputError(f"{path}: the {what} {name!r} is empty or has blanks, which RTTM cannot hold; rename it")
+    if not 0 <= turn.start <= turn.end < math.inf:
+        raise InputError(f"{path}: {turn} does not end after it starts; expected seconds, 0 <= start <= end")
+    # The end is rounded, not the duration, so that turns that meet still do.
+    start = round(turn.start, 3)
+    seconds = round(turn.end, 3) - start
+    return f"{SPEAKER} {file_id} 1 {start:.3f} {seconds:.3f} <NA> <NA> {turn.talker} <NA> <NA>"
+
+
+def _order(turn: Turn) -> tuple[float, float, str]:
+    return turn.start, turn.end, turn.talker
+
+
+def speaking_seconds(turns: Iterable[Turn]) -> tuple[float, float]:
+    """Seconds in which anybody speaks, and those in which several do.
+
+    Turns of one talker must not overlap each other; meeting is allowed.
+    """
+    ends = sorted(edge for turn in turns for edge in ((turn.start, 1), (turn.end, -1)))
+    anybody = several = last = 0.0
+    speaking = 0
+    for time, step in ends:
+        anybody += (time - last) * (speaking > 0)
+        several += (time - last) * (speaking > 1)
+        speaking, last = speaking + step, time
+    return anybody, several

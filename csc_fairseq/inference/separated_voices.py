@@ -1,0 +1,36 @@
+"""What a model says about one recording."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from csc_fairseq.modules.loudness import loudest_streams
+
+
+@dataclass(frozen=True)
+class SeparatedVoices:
+    """Result for one recording.
+
+    estimates: [C, T], at the input's level; None for models that do not separate, or where they were not asked for. queries:
+    [C, E], the embeddings, of unit norm; row c is stream c. energies: [C], sum of squares of each stream, where it is known
+    without the estimates.
+    """
+
+    estimates: Tensor | None
+    queries: Tensor
+    energies: Tensor | None = None
+
+    def to(self, device: torch.device) -> "SeparatedVoices":
+        """On this device."""
+        return SeparatedVoices(
+            *(None if part is None else part.to(device) for part in (self.estimates, self.queries, self.energies))
+        )
+
+    @property
+    def loudest(self) -> int:
+        """The stream with the most energy: the voice of a recording in which one person talks."""
+        if self.energies is not None:
+            return int(self.energies.argmax())
+        estimates = None if self.estimates is None else self.estimates.unsqueeze(0)
+        return int(loudest_streams(estimates, 1, self.queries.device))

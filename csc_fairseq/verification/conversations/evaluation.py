@@ -1,0 +1,159 @@
+"""What `csc evaluate --conversations` does: systems on folders of conversations, to a table.
+
+What was measured of a conversation is kept in the folder of the results, with a key of all that it depends on: an interrupted
+evaluation goes on when it is started again.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from csc_fairseq.data.audio import load_crop, probe
+from csc_fairseq.data.conversation_drawing import safe_names
+from csc_fairseq.data.conversation_folder import RecordedConversation, read_conversations
+from csc_fairseq.digests import file_digest
+from csc_fairseq.errors import InputError
+from csc_fairseq.files import replacing
+from csc_fairseq.verification.conversations.measured_store import KINDS, MeasuredStore
+from csc_fairseq.verification.conversations.measures import diarization_errors
+from csc_fairseq.verification.conversations.summary import Summary, summarise, tables
+from csc_fairseq.verification.conversations.systems import System, make_system
+from csc_fairseq.verification.encoders.registry import read_source
+from csc_fairseq.verification.evaluation.evaluation_set import OR_FORCE, refuse_shared_speakers
+from csc_fairseq.verification.evaluation.tables import Table
+
+DISTANCES = np.round(np.arange(0.025, 1.2, 0.025), 3)  # cosine distances that are tried on development conversations
+
+
+@dataclass(frozen=True)
+class ConversationEvaluation:
+    """folders: of conversations, each a row of the table. encoders: what `make_system` takes. out: folder of the results.
+
+    dev: development conversations, to which the distance is fitted at which clustering stops, for encoders that only embed; without
+    them these are measured only where the number of talkers is given. device: where encoders run. force: whether speakers that an
+    encoder was trained on are accepted. replicates, seed: of the bootstrap.
+    """
+
+    folders: tuple[Path, ...]
+    encoders: tuple[str, ...]
+    out: Path
+    dev: Path | None = None
+    device: str = "cpu"
+    force: bool = False
+    replicates: int = 1000
+    seed: int = 0
+
+
+def evaluate_conversations(options: ConversationEvaluation, progress: bool = False) -> list[Table]:
+    """Measures, and writes results.json, results.md and what goes on after an interruption to `out`; the tables.
+
+    InputError: faulty conversations, encoders, speakers of the training, recordings of another rate.
+    """
+    folders = {path: read_conversations(path) for path in options.folders}
+    dev = [] if options.dev is None else read_conversations(options.dev)
+    names = dict(zip(options.folders, _distinct([path.resolve().name for path in options.folders]), strict=True))
+    systems = [make_system(text, options.device) for text in options.encoders]
+    if len({system.name for system in systems}) < len(systems):
+        raise InputError("--encoder: two have one name; name them apart: --encoder NAME=ENCODER")
+    for text, system in zip(options.encoders, systems, strict=True):
+        if not options.force:
+            _refuse_trained(text, [*folders.items(), *([(options.dev, dev)] if options.dev else [])])
+        for conversation in (*(one for many in folders.values() for one in many), *dev):
+            _require_rate(system, conversation)
+    summaries: list[Summary] = []
+    distances: dict[str, float | None] = {}
+    for text, system, slug in zip(options.encoders, systems, safe_names([one.name for one in systems]), strict=True):
+        store = MeasuredStore(options.out / "measured" / slug, [text, *_files(text)])
+        distance = _fitted(system, dev, store, progress) if system.needs_distance and dev else None
+        distances[system.name] = distance
+        for path, conversations in folders.items():
+            measured = [
+                store.measured(system, conversation, distance)
+                for conversation in tqdm(
+                    conversations,
+                    f"{system.name}, {names[path]}",
+                    unit="conversation",
+                    leave=False,
+                    disable=not progress,
+                )
+            ]
+            for kind in KINDS:
+                own = [one[kind] for one in measured if kind in one]
+                if own:
+                    summaries.append(summarise(system.name, names[path], kind, own, options.replicates, options.seed))
+    found = tables(summaries)
+    _write(options, summaries, distances, found)
+    return found
+
+
+def _fitted(system: System, dev: Sequence[RecordedConversation], store: MeasuredStore, progress: bool) -> float:
+    """The distance with the lowest DER of all development conversations together (collar 0, with overlap); the middle of equals."""
+    path = store.distance(dev)
+    if path.is_file():
+        return float(json.loads(path.read_bytes()))
+    wrong = np.zeros(len(DISTANCES))
+    for conversation in tqdm(
+        dev, f"{system.name}, development", unit="conversation", leave=False, disable=not progress
+    ):
+        heard = system.hear(load_crop(conversation.audio, 0, -1, system.sample_rate))
+        for number, distance in enumerate(DISTANCES):
+            turns = heard.diarized(None, float(distance)).turns
+            wrong[number] += diarization_errors(conversation.turns, turns, conversation.seconds)[0][0].wrong
+    best = np.flatnonzero(wrong <= wrong.min() + 1e-9)
+    distance = float(DISTANCES[best[len(best) // 2]])
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(distance), encoding="utf-8")
+    return distance
+
+
+def _files(text: str) -> list[str]:
+    """Digests of the checkpoints that a text names."""
+    return [file_digest(Path(one.path)) for one in read_source(text).checkpoints]
+
+
+def _refuse_trained(text: str, folders: Sequence[tuple[Path, Sequence[RecordedConversation]]]) -> None:
+    """InputError if an encoder was trained on speakers of the conversations, as far as both are known."""
+    trained = read_source(text).speakers
+    for path, conversations in folders:
+        speakers = {voice.speaker for one in conversations for voice in one.voices}
+        refuse_shared_speakers(path, speakers, trained, OR_FORCE)
+
+
+def _require_rate(system: System, conversation: RecordedConversation) -> None:
+    rate = probe(conversation.audio).sample_rate
+    if rate != system.sample_rate:
+        raise InputError(
+            f"encoder {system.name}: takes {system.sample_rate} Hz, but {conversation.audio} has {rate} Hz; convert the "
+            "recordings, or leave the encoder out"
+        )
+
+
+def _distinct(names: list[str]) -> list[str]:
+    return names if len(set(names)) == len(names) else [f"{number}. {name}" for number, name in enumerate(names, 1)]
+
+
+def _write(
+    options: ConversationEvaluation,
+    summaries: Sequence[Summary],
+    distances: dict[str, float | None],
+    found: Sequence[Table],
+) -> None:
+    facts = {
+        "conversations": [str(path.absolute()) for path in options.folders],
+        "development": None if options.dev is None else str(options.dev.absolute()),
+        "encoders": list(options.encoders),
+        "distances": distances,
+        "replicates": options.replicates,
+        "seed": options.seed,
+    }
+    content = json.dumps({**facts, "results": [asdict(one) for one in summaries]}, indent=2)
+    with replacing(options.out / "results.json") as temporary:
+        temporary.write_text(content + "\n", encoding="utf-8")
+    lines = "".join(f"- {name}: {value}\n" for name, value in facts.items())
+    text = "\n".join([f"# Conversations\n\n{lines}", *(table.markdown() for table in found)])
+    with replacing(options.out / "results.md") as temporary:
+        temporary.write_text(text, encoding="utf-8")

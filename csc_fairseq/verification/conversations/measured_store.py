@@ -1,0 +1,113 @@
+"""Measures of conversations, and where they are kept, so that an interrupted evaluation goes on."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from csc_fairseq.data.audio import load_crop
+from csc_fairseq.data.conversation_folder import RecordedConversation
+from csc_fairseq.digests import code_digest, digest, file_digest
+from csc_fairseq.errors import InputError
+from csc_fairseq.files import replacing
+from csc_fairseq.verification.conversations.measures import (
+    ErrorSeconds,
+    Measured,
+    SeparationMeasure,
+    VoiceMeasure,
+    diarization_errors,
+    separation_measure,
+    voice_measure,
+)
+from csc_fairseq.verification.conversations.systems import System
+
+KINDS = ("found", "given")
+"""Whether a system finds the number of talkers, or is told."""
+
+
+def measure(system: System, conversation: RecordedConversation, distance: float | None) -> dict[str, Measured]:
+    """One conversation, where the number of talkers is to be found ("found") and where it is given ("given").
+
+    distance: see `Heard.diarized`; None: "found" is left out for systems that need one. InputError for unreadable files.
+    """
+    rate = system.sample_rate
+    samples = load_crop(conversation.audio, 0, -1, rate)
+    sources = {name: load_crop(path, 0, -1, rate) for name, path in conversation.sources.items()}
+    for name, source in sources.items():
+        if len(source) != len(samples):
+            raise InputError(
+                f"{conversation.sources[name]}: has {len(source)} samples, but {conversation.audio} has {len(samples)}; "
+                "mix it again"
+            )
+    voices = [(one, system.enrol([load_crop(file, 0, -1, rate) for file in one.files])) for one in conversation.voices]
+    heard = system.hear(samples)
+    measured = {}
+    for kind in KINDS:
+        if kind == "found" and system.needs_distance and distance is None:
+            continue
+        diarized = heard.diarized(None if kind == "found" else len(conversation.talkers), distance)
+        errors, jaccard = diarization_errors(conversation.turns, diarized.turns, len(samples) / rate)
+        measured[kind] = Measured(
+            conversation.name,
+            errors,
+            jaccard,
+            talkers=len(conversation.talkers),
+            found=len(diarized.centres),
+            voices=tuple(
+                voice_measure(one.talker, one.present, voice, heard.windows, diarized, samples, sources.get(one.talker))
+                for one, voice in voices
+            ),
+            separation=separation_measure(diarized.streams, sources, conversation.turns, samples, rate)
+            if sources
+            else None,
+        )
+    return measured
+
+
+class MeasuredStore:
+    """A folder of measures by conversation, each with a key of all that it depends on.
+
+    Args:
+        folder: it is made if it is missing. key: what the system is.
+    """
+
+    def __init__(self, folder: Path, key: Sequence[str]) -> None:
+        self._folder = folder
+        self._key = [*key, code_digest()]
+
+    def measured(
+        self, system: System, conversation: RecordedConversation, distance: float | None
+    ) -> dict[str, Measured]:
+        """What was kept, or is measured now."""
+        files = [conversation.audio, conversation.audio.with_suffix(".rttm"), *conversation.sources.values()]
+        files += [file for voice in conversation.voices for file in voice.files]
+        key = digest([*self._key, str(distance), *(file_digest(file) for file in files)])
+        path = self._folder / f"{key}.json"
+        if path.is_file():
+            return {kind: _measured(values) for kind, values in json.loads(path.read_bytes()).items()}
+        found = measure(system, conversation, distance)
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps({kind: asdict(one) for kind, one in found.items()}), encoding="utf-8")
+        return found
+
+    def distance(self, conversations: Sequence[RecordedConversation]) -> Path:
+        """Where the distance that was fitted to these is kept."""
+        key = digest([*self._key, *(file_digest(one.audio) for one in conversations)])
+        return self._folder / f"distance_{key}.json"
+
+
+def _measured(values: Mapping[str, Any]) -> Measured:
+    """From what `asdict` makes of it."""
+    separation = values["separation"]
+    return Measured(
+        **{
+            **values,
+            "errors": tuple(ErrorSeconds(**one) for one in values["errors"]),
+            "jaccard": tuple(values["jaccard"]),
+            "voices": tuple(VoiceMeasure(**one) for one in values["voices"]),
+            "separation": None
+            if separation is None
+            else SeparationMeasure(tuple(separation["overlapped_si_snri"]), separation["kept"], separation["alone"]),
+        }
+    )

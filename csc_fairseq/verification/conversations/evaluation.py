@@ -19,14 +19,14 @@ from csc_fairseq.digests import file_digest
 from csc_fairseq.errors import InputError
 from csc_fairseq.files import replacing
 from csc_fairseq.verification.conversations.measured_store import KINDS, MeasuredStore
-from csc_fairseq.verification.conversations.measures import diarization_errors
+from csc_fairseq.verification.conversations.measures import error_seconds
 from csc_fairseq.verification.conversations.summary import Summary, summarise, tables
 from csc_fairseq.verification.conversations.systems import System, make_system
 from csc_fairseq.verification.encoders.registry import read_source
 from csc_fairseq.verification.evaluation.evaluation_set import OR_FORCE, refuse_shared_speakers
 from csc_fairseq.verification.evaluation.tables import Table
 
-DISTANCES = np.round(np.arange(0.025, 1.2, 0.025), 3)  # cosine distances that are tried on development conversations
+DISTANCES = np.geomspace(0.005, 1.2, 40).round(4)  # cosine distances that are tried on development conversations
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def _fitted(system: System, dev: Sequence[RecordedConversation], store: Measured
         heard = system.hear(load_crop(conversation.audio, 0, -1, system.sample_rate))
         for number, distance in enumerate(DISTANCES):
             turns = heard.diarized(None, float(distance)).turns
-            wrong[number] += diarization_errors(conversation.turns, turns, conversation.seconds)[0][0].wrong
+            wrong[number] += error_seconds(conversation.turns, turns, conversation.seconds).wrong
     best = np.flatnonzero(wrong <= wrong.min() + 1e-9)
     distance = float(DISTANCES[best[len(best) // 2]])
     with replacing(path) as temporary:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 import torch
@@ -89,21 +90,35 @@ def diarization_errors(
 
     InputError if pyannote.metrics cannot be imported.
     """
+    errors = [error_seconds(reference, found, seconds, *way) for way in product(COLLARS, (True, False))]
+    parts = _metric("JaccardErrorRate", {}, reference, found, seconds)
+    return tuple(errors), (parts["speaker error"], parts["speaker count"])
+
+
+def error_seconds(
+    reference: Sequence[Turn], found: Sequence[Turn], seconds: float, collar: float = 0.0, overlap: bool = True
+) -> ErrorSeconds:
+    """One way to count DER; see `diarization_errors`."""
+    # Their collar is the whole width around a boundary.
+    settings = {"collar": 2 * collar, "skip_overlap": not overlap}
+    parts = _metric("DiarizationErrorRate", settings, reference, found, seconds)
+    counted = (parts[name] for name in ("total", "missed detection", "false alarm", "confusion"))
+    return ErrorSeconds(collar, overlap, *counted)
+
+
+def _metric(
+    name: str, settings: Mapping[str, Any], reference: Sequence[Turn], found: Sequence[Turn], seconds: float
+) -> dict[str, float]:
+    """The components of a metric of pyannote."""
     try:
         from pyannote.core import Segment, Timeline
-        from pyannote.metrics.diarization import DiarizationErrorRate, JaccardErrorRate
+        from pyannote.metrics import diarization
     except ImportError as error:
         raise InputError(f"DER and JER: pyannote.metrics cannot be imported ({error}); {REMEDY}") from error
-    truth, guess, whole = annotation(reference), annotation(found), Timeline([Segment(0, seconds)])
-    errors = []
-    for collar, overlap in product(COLLARS, (True, False)):
-        # Their collar is the whole width around a boundary.
-        metric = DiarizationErrorRate(collar=2 * collar, skip_overlap=not overlap)
-        parts = metric(truth, guess, uem=whole, detailed=True)
-        counted = (float(parts[name]) for name in ("total", "missed detection", "false alarm", "confusion"))
-        errors.append(ErrorSeconds(collar, overlap, *counted))
-    parts = JaccardErrorRate()(truth, guess, uem=whole, detailed=True)
-    return tuple(errors), (float(parts["speaker error"]), float(parts["speaker count"]))
+    metric = getattr(diarization, name)(**settings)
+    whole = Timeline([Segment(0, seconds)])
+    parts = metric(annotation(reference), annotation(found), uem=whole, detailed=True)
+    return {part: float(value) for part, value in parts.items()}
 
 
 def voice_measure(

@@ -114,11 +114,11 @@ def tables(summaries: Sequence[Summary]) -> list[Table]:
     )
     voices = Table(
         "Voices and streams (95 % interval)",
-        f"Presence: EER in % of whether an enrolled voice is anywhere in a conversation. Absent: share of the absent voices that "
-        f"are called absent where {KEPT:.0%} of the present ones are not. Extraction: SI-SNR improvement in dB of the stream most "
-        "like the voice, over the whole conversation; voices called absent count as 0. Overlapped: the same of the best stream of each "
-        "talker, where it talks over others. Kept: share of the time in which one talks alone during which the own stream is the "
-        "loudest. Systems that do not separate cut the talker's turns out of the recording.",
+        "Presence: EER in % of whether an enrolled voice is anywhere in a conversation. Absent: share of the absent voices that "
+        f"are called absent where {KEPT:.0%} of the present ones are not. Extraction: SI-SNR improvement in dB of the stream "
+        "most like the voice, over the whole conversation; voices called absent count as 0. Overlapped: the same of the best "
+        "stream of each talker, where it talks over others. Kept: share of the time in which one talks alone during which the "
+        "own stream is the loudest. Systems that do not separate cut the talker's turns out of the recording.",
         ["system, conversations", "talkers", "presence, window", "presence, talker", "absent, %", "extraction, dB"]
         + ["overlapped, dB", "kept, %"],
         [

@@ -31,4 +31,4 @@ def test_short_pauses_are_filled_and_clicks_left_out():
 def test_silence_and_odd_lengths():
     assert not speech_frames(np.zeros(16001), SAMPLE_RATE).any()
     assert len(speech_frames(np.zeros(16001), SAMPLE_RATE)) == 51
-    assert speech_frames(samples((0.1, 1), noise=0.0), SAMPLE_RATE).sum() in (0, 50)  # no room to hear
+    assert speech_frames(samples((0.1, 1), noise=0.0), SAMPLE_RATE).all()  # nobody pauses

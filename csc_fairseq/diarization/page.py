@@ -67,7 +67,7 @@ for (const strip of strips) {
     line.setAttribute("visibility", inside ? "visible" : "hidden");
     for (const end of ["x1", "x2"]) line.setAttribute(end, 100 * share + "%");
   };
-  show(); player.addEventListener("timeupdate", show);
+  show(); for (const event of ["timeupdate", "seeking"]) player.addEventListener(event, show);
   svg.addEventListener("click", (event) => {
     const box = svg.getBoundingClientRect();
     player.currentTime = start + length * (event.clientX - box.left) / box.width; player.play();

@@ -295,7 +295,9 @@ class EmbeddingModel(ABC):
     def _heard(self, waveform: Tensor, length: float, hop: float) -> tuple[WindowGrid, Iterator[Windows]]:
         """The windows of one waveform [T], in batches that are heard when they are asked for. length, hop: seconds."""
         grid = WindowGrid.of(len(waveform), self.sample_rate, length, hop, least=self.shortest, most=self.longest)
-        return grid, window_batches(self.analyse, waveform, grid, self.batch_samples)
+        # The network hears up to a period more of every window.
+        samples = self.batch_samples * grid.length // (grid.length + self.period - 1)
+        return grid, window_batches(self.analyse, waveform, grid, samples)
 
     def _one(self, recordings: Recordings, name: str, remedy: str) -> Tensor:
         """The only recording [T]. InputError for several."""

@@ -165,7 +165,6 @@ class EmbeddingModel(ABC):
     ) -> Any:
         """Separated waveforms at the model's rate and the input's level: (C, T); (B, C, T) for a (B, T) array, zero
         beyond each row's length and below its last talker; a list of (C_i, T_i) for a list.
-
         talkers, most: of long recordings, see the class; there a talker is silent who is in no stream of a window. Other
         arguments and errors as for `embed`, but silence is allowed, and a model that does not separate is an InputError.
         """
@@ -210,7 +209,8 @@ class EmbeddingModel(ABC):
             InputError: see the class; several recordings, a length or hop out of range.
         """
         recording = self._one(self._read(audio, sample_rate, resample), "audio", "call it for each")
-        return joined(self._heard(recording, length, hop)[1], waveforms)
+        grid, batches = self._heard(recording, length, hop)
+        return joined(batches, grid, waveforms)
 
     def conversation(
         self,

@@ -36,28 +36,44 @@ class Centres:
         # No window is used beyond its ends, nor beyond the next one's centre.
         reach = np.minimum(np.minimum(gaps // 2, half - -(-gaps // 2)), round(FADE / 2 * grid.sample_rate))
         self._reach = np.concatenate([[0], np.maximum(reach, 0), [0]])
-        self._parts: list[tuple[np.ndarray, np.ndarray]] = []
+        sizes = np.diff(self._seams) + self._reach[:-1] + self._reach[1:]
+        self._places = np.concatenate([[0], np.cumsum(sizes)])
+        # One array for all, see `joined`.
+        self._parts = np.empty((0, self._places[-1]), dtype=np.float16)
+        self._peaks = np.empty((0, len(starts)), dtype=np.float32)
+        self._added = 0
 
     def add(self, batch: Windows) -> None:
         """The next windows, with their estimates."""
+        if not self._added:
+            self._parts, self._peaks = (
+                np.empty((batch.estimates.shape[1], array.shape[1]), array.dtype)
+                for array in (self._parts, self._peaks)
+            )
         for start, estimates in zip(batch.starts, batch.estimates, strict=True):
-            first, last = self._range(len(self._parts))
+            first, last = self._range(self._added)
             part = estimates[:, first - start : last - start]
-            peaks = np.maximum(np.abs(part).max(axis=1, keepdims=True), QUIETEST)
-            self._parts.append(((part / peaks).astype(np.float16), peaks))
+            peaks = np.maximum(np.abs(part).max(axis=1), QUIETEST)
+            self._parts[:, self._place(self._added)] = part / peaks[:, None]
+            self._peaks[:, self._added] = peaks
+            self._added += 1
 
     def waveform(self, streams: np.ndarray) -> np.ndarray:
         """One stream of each window put together, float32 (T,). streams: int (W,), -1 = none: silence."""
         whole = np.zeros(self._grid.samples, dtype=np.float32)
         for number in np.flatnonzero(streams >= 0).tolist():
-            (part, peaks), stream = self._parts[number], streams[number]
+            stream = streams[number]
             first, last = self._range(number)
-            faded = part[stream].astype(np.float32) * peaks[stream]
+            faded = self._parts[stream, self._place(number)].astype(np.float32) * self._peaks[stream, number]
             rising, falling = (_rise(2 * int(self._reach[side])) for side in (number, number + 1))
             faded[: len(rising)] *= rising
             faded[len(faded) - len(falling) :] *= falling[::-1]
             whole[first:last] += faded
         return whole
+
+    def _place(self, number: int) -> slice:
+        """Where a window's part is held."""
+        return slice(self._places[number], self._places[number + 1])
 
     def _range(self, number: int) -> tuple[int, int]:
         """First sample of a window's part, and the one after its last."""
@@ -133,5 +149,5 @@ def conversation(
                 centres.add(batch)
             yield replace(batch, estimates=None)
 
-    windows = joined(thinned())
+    windows = joined(thinned(), grid)
     return Conversation(windows, find_talkers(windows, talkers=talkers, most=most), centres)

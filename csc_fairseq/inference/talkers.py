@@ -159,7 +159,8 @@ def _clustered(windows: Windows, seconds: np.ndarray, talkers: int | None, most:
     # Windows share their speech: each adds its share of the recording's time.
     share = windows.samples / (len(np.unique(number)) * windows.length)
     spoken = weights * min(1.0, share)
-    distances = 1 - np.clip(queries @ queries.T, -1, 1)
+    distances = queries @ queries.T
+    np.subtract(1, np.clip(distances, -1, 1, out=distances), out=distances)  # in place, for memory
     distances[number[:, None] == number] += APART * len(queries)
     np.fill_diagonal(distances, 0)
     tree = linkage(squareform(distances, checks=False), "average")

@@ -13,7 +13,7 @@ a long recording is cut into windows in which few people talk, and `talkers.py` 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -159,18 +159,19 @@ def window_batches(analyse: Analyse, waveform: Tensor, grid: WindowGrid, batch_s
             bar.update(len(batch))
 
 
-def joined(batches: Iterable[Windows], waveforms: bool = False) -> Windows:
-    """All windows of one recording; waveforms: with their estimates."""
-    parts = [batch if waveforms else replace(batch, estimates=None) for batch in batches]
-    whole = {
-        name: np.concatenate([getattr(part, name) for part in parts])
-        for name in ("starts", "queries", "levels", "mixture_levels", "estimates")
-        if getattr(parts[0], name) is not None
-    }
-    return Windows(
-        sample_rate=parts[0].sample_rate,
-        samples=parts[0].samples,
-        length=parts[0].length,
-        frame=parts[0].frame,
-        **whole,
-    )
+def joined(batches: Iterable[Windows], grid: WindowGrid, waveforms: bool = False) -> Windows:
+    """All windows of one recording; waveforms: with their estimates.
+
+    What is kept lies in arrays made at the beginning: kept among the large arrays of every batch, it would hinder their memory
+    from being used again.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    done = 0
+    for batch in batches:
+        for name in ("starts", "queries", "levels", "mixture_levels", *(["estimates"] if waveforms else [])):
+            part = getattr(batch, name)
+            if name not in arrays:
+                arrays[name] = np.empty((len(grid.starts), *part.shape[1:]), part.dtype)
+            arrays[name][done : done + len(part)] = part
+        done += len(batch.starts)
+    return Windows(sample_rate=grid.sample_rate, samples=grid.samples, length=grid.length, frame=grid.frame, **arrays)

@@ -85,8 +85,8 @@ def test_batches_hold_the_windows_with_their_estimates():
     grid = grid_of(6.4)
     batches = list(window_batches(doubling, waveform, grid, 6500))
     assert [len(batch.starts) for batch in batches] == [2, 2, 1]
-    whole = joined(batches, waveforms=True)
-    assert joined(batches).estimates is None
+    whole = joined(batches, grid, waveforms=True)
+    assert joined(batches, grid).estimates is None
     for number, start in enumerate(grid.starts):
         part = waveform[start : start + 3000]
         np.testing.assert_array_equal(whole.estimates[number], torch.stack([part, 2 * part]))

@@ -34,6 +34,8 @@ class Backbone(nn.Module):
 
     padding_matters = False
     """Whether frames of a padded waveform differ from those of the waveform alone."""
+    period = 1
+    """Samples after which it sees a waveform as before, where it matters where a recording begins; see inference/alignment.py."""
 
     def __init__(
         self,

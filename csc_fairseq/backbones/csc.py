@@ -41,6 +41,7 @@ class CscBackbone(Backbone):
             settings={"kind": "csc", "sample_rate": sample_rate, "network": asdict(config)},
         )
         self.network = SeparativeEncoder(config)
+        self.period = self.network.period
 
     def forward(self, source: Tensor, padding_mask: Tensor | None = None) -> EncodedFrames:
         """See `Backbone.forward`. Padding changes nothing (to rounding)."""

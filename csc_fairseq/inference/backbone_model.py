@@ -30,6 +30,7 @@ class BackboneModel(EmbeddingModel):
             shortest=backbone.shortest,
             separates=backbone.streams > 1,
             padding_matters=backbone.padding_matters,
+            period=backbone.period,
         )
 
     def _encode(self, waveforms: Tensor, padding_mask: Tensor | None) -> tuple[Tensor | None, Tensor]:

@@ -2,13 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from csc_fairseq.errors import InputError
+from csc_fairseq.inference.alignment import aligned, lead
 from csc_fairseq.inference.batches import batches_of, pad
 from csc_fairseq.inference.matching import Match, best_match
 from csc_fairseq.inference.recordings import Audio, Recordings, read_recordings
@@ -45,6 +45,8 @@ class EmbeddingModel(ABC):
         shortest: fewest samples of a recording, at the model's rate.
         separates: whether it gives waveforms of the streams.
         padding_matters: whether a padded waveform gives another result, so that only those of one length share a batch.
+        period: samples after which the network sees a recording as it saw it before, one segment; 1 where it does not matter where
+            a recording begins. See alignment.py.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class EmbeddingModel(ABC):
         shortest: int,
         separates: bool,
         padding_matters: bool,
+        period: int,
     ) -> None:
         self.network = network.eval()
         self.kind = kind
@@ -69,6 +72,7 @@ class EmbeddingModel(ABC):
         self.shortest = shortest
         self.separates = separates
         self.padding_matters = padding_matters
+        self.period = period
         self.longest = round(LONG * sample_rate)
         """Most samples that the network hears at once; of longer recordings it hears windows."""
         self.batch_samples = 64 * sample_rate
@@ -201,7 +205,7 @@ class EmbeddingModel(ABC):
         Raises:
             InputError: see the class; several recordings, a length or hop out of range.
         """
-        recording = self._one(self._read(audio, sample_rate, resample), "audio", "call it for each")
+        recording = self._read(audio, sample_rate, resample).only("audio", "call it for each")
         grid, batches = self._heard(recording, length, hop)
         return joined(batches, grid, waveforms)
 
@@ -227,7 +231,7 @@ class EmbeddingModel(ABC):
         """
         from csc_fairseq.inference.long_recordings import conversation  # imports scipy, which takes a second
 
-        recording = self._one(self._read(audio, sample_rate, resample), "audio", "call it for each")
+        recording = self._read(audio, sample_rate, resample).only("audio", "call it for each")
         grid, batches = self._heard(recording, length, hop)
         return conversation(batches, grid, talkers=talkers, most=most, waveforms=waveforms)
 
@@ -241,18 +245,7 @@ class EmbeddingModel(ABC):
 
     def best_match(self, enrol: Audio, test: Audio, sample_rate: int | None = None, *, resample: bool = False) -> Match:
         """`score`, and where it was found in a long `test`: see matching.py."""
-        both = (enrol, test)
-        files = [isinstance(audio, (str, Path)) for audio in both]
-        # One side may be a file and the other an array, whose rate this is.
-        rates = [sample_rate if all(files) or not file else None for file in files]
-        sides = [self._read(audio, rate, resample) for audio, rate in zip(both, rates, strict=True)]
-        for side in sides:
-            side.require_sound()
-        voice, recording = (
-            self._one(side, name, "use embed and embed_sources")
-            for side, name in zip(sides, ("enrol", "test"), strict=True)
-        )
-        return best_match(self, voice, recording)
+        return best_match(self, enrol, test, sample_rate, resample)
 
     @torch.no_grad()
     def analyse(
@@ -271,12 +264,16 @@ class EmbeddingModel(ABC):
         """
         order = sorted(range(len(waveforms)), key=lambda i: len(waveforms[i]))
         whole = [i for i in order if len(waveforms[i]) <= self.longest]
-        lengths = [len(waveform) for waveform in waveforms]
+        leads = [0 if len(waveform) > self.longest else lead(waveform, self.period) for waveform in waveforms]
+        heard = [aligned(waveform, n) if n else waveform for waveform, n in zip(waveforms, leads, strict=True)]
+        lengths = [len(waveform) for waveform in heard]
+        whole.sort(key=lengths.__getitem__)
         for batch in batches_of(whole, lengths, self.batch_samples, equal=self.padding_matters):
-            waveform, mask = pad([waveforms[i] for i in batch], self.device)
+            waveform, mask = pad([heard[i] for i in batch], self.device)
             estimates, queries = self._encode(waveform, None if self.padding_matters else mask)
             for row, i in enumerate(batch):
-                yield i, SeparatedVoices(None if estimates is None else estimates[row, :, : lengths[i]], queries[row])
+                own = None if estimates is None else estimates[row, :, leads[i] : lengths[i]]
+                yield i, SeparatedVoices(own, queries[row])
         for i in order[len(whole) :]:
             found = self.conversation(waveforms[i], talkers=talkers, most=most, waveforms=separated and self.separates)
             yield i, found.voices().to(self.device)
@@ -284,13 +281,10 @@ class EmbeddingModel(ABC):
     def _heard(self, waveform: Tensor, length: float, hop: float) -> tuple[WindowGrid, Iterator[Windows]]:
         """The windows of one waveform [T], in batches that are heard when they are asked for. length, hop: seconds."""
         grid = WindowGrid.of(len(waveform), self.sample_rate, length, hop, least=self.shortest, most=self.longest)
-        return grid, window_batches(self.analyse, waveform, grid, self.batch_samples)
-
-    def _one(self, recordings: Recordings, name: str, remedy: str) -> Tensor:
-        """The only recording [T]. InputError for several."""
-        if not recordings.single:
-            raise InputError(f"{name} holds {len(recordings.waveforms)} recordings, expected one; {remedy}")
-        return recordings.waveforms[0]
+        at_once = max(
+            1, self.batch_samples // (grid.length + self.period)
+        )  # each is heard with up to one period in front
+        return grid, window_batches(self.analyse, waveform, grid, at_once)
 
     def _read(
         self, audio: Audio, sample_rate: int | None, resample: bool, lengths: Sequence[int] | None = None

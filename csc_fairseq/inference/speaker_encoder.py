@@ -38,6 +38,7 @@ class SpeakerEncoder(EmbeddingModel):
             shortest=network.window,
             separates=True,
             padding_matters=False,
+            period=network.period,
         )
 
     def _encode(self, waveforms: Tensor, padding_mask: Tensor | None) -> tuple[Tensor, Tensor]:

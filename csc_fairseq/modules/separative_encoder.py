@@ -166,6 +166,11 @@ class SeparativeEncoder(nn.Module):
         """Samples under one frame."""
         return self.encoder.window
 
+    @property
+    def period(self) -> int:
+        """Samples from the beginning of a segment to that of the next one that shares no frame with it."""
+        return self.hop * self.config.segment_frames
+
     def forward(
         self,
         source: Tensor,

@@ -16,6 +16,13 @@ def model() -> SpeakerEncoder:
 
 
 @pytest.fixture
+def unaligned(model) -> SpeakerEncoder:
+    """The same, of recordings as they begin, so that plain passes of the network can be compared with it."""
+    model.period = 1
+    return model
+
+
+@pytest.fixture
 def voice() -> Callable[..., np.ndarray]:
     """voice(samples, seed): noise whose loudness moves as speech's does, float32 [samples]."""
     return syllables

@@ -23,7 +23,8 @@ def test_padding_changes_nothing(model, voice):
         np.testing.assert_allclose(streams / level, model.separate(recording) / level, atol=1e-4)
 
 
-def test_batches_are_bounded_and_change_nothing(model, voice):
+def test_batches_are_bounded_and_change_nothing(unaligned, voice):
+    model = unaligned
     recordings = [voice(n, seed) for seed, n in enumerate(LENGTHS)]
     whole = model.embed(recordings)
     sizes = []
@@ -96,7 +97,8 @@ def test_features_and_their_padding(model, voice):
         model.features(batch, ~mask)
 
 
-def test_long_recordings_run_in_windows(model, voice):
+def test_long_recordings_run_in_windows(unaligned, voice):
+    model = unaligned
     samples = voice(13 * 16000)
     sizes = []
     model.network.register_forward_pre_hook(lambda _, inputs: sizes.append(tuple(inputs[0].shape)))
@@ -108,7 +110,8 @@ def test_long_recordings_run_in_windows(model, voice):
     assert embedding.shape == (12,) and np.linalg.norm(embedding) == pytest.approx(1, abs=1e-5)
 
 
-def test_up_to_the_limit_separation_is_the_plain_pass(model, voice):
+def test_up_to_the_limit_separation_is_the_plain_pass(unaligned, voice):
+    model = unaligned
     samples = torch.from_numpy(voice(12 * 16000))
     with torch.no_grad():
         plain = model.network(samples[None])

@@ -29,6 +29,7 @@ class Interleaved(EmbeddingModel):
             shortest=10,
             separates=streams > 1,
             padding_matters=True,
+            period=1,
         )
 
     def _encode(self, waveforms: torch.Tensor, padding_mask: torch.Tensor | None) -> tuple[Any, torch.Tensor]:

@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
@@ -15,6 +14,7 @@ from csc_fairseq.inference.matching import Match, best_match
 from csc_fairseq.inference.recordings import Audio, Recordings, read_recordings
 from csc_fairseq.inference.separated_voices import SeparatedVoices
 from csc_fairseq.inference.windows import HOP, LENGTH, WindowGrid, Windows, joined, window_batches
+from csc_fairseq.modules.loudness import levels_in_mixture
 
 if TYPE_CHECKING:
     from csc_fairseq.inference.long_recordings import Conversation
@@ -208,7 +208,7 @@ class EmbeddingModel(ABC):
         Raises:
             InputError: see the class; several recordings, a length or hop out of range.
         """
-        recording = self._one(self._read(audio, sample_rate, resample), "audio", "call it for each")
+        recording = self._read(audio, sample_rate, resample).only("audio", "call it for each")
         grid, batches = self._heard(recording, length, hop)
         return joined(batches, grid, waveforms)
 
@@ -234,7 +234,7 @@ class EmbeddingModel(ABC):
         """
         from csc_fairseq.inference.long_recordings import conversation  # imports scipy, which takes a second
 
-        recording = self._one(self._read(audio, sample_rate, resample), "audio", "call it for each")
+        recording = self._read(audio, sample_rate, resample).only("audio", "call it for each")
         grid, batches = self._heard(recording, length, hop)
         return conversation(batches, grid, talkers=talkers, most=most, waveforms=waveforms)
 
@@ -248,18 +248,7 @@ class EmbeddingModel(ABC):
 
     def best_match(self, enrol: Audio, test: Audio, sample_rate: int | None = None, *, resample: bool = False) -> Match:
         """`score`, and where it was found in a long `test`: see matching.py."""
-        both = (enrol, test)
-        files = [isinstance(audio, (str, Path)) for audio in both]
-        # One side may be a file and the other an array, whose rate this is.
-        rates = [sample_rate if all(files) or not file else None for file in files]
-        sides = [self._read(audio, rate, resample) for audio, rate in zip(both, rates, strict=True)]
-        for side in sides:
-            side.require_sound()
-        voice, recording = (
-            self._one(side, name, "use embed and embed_sources")
-            for side, name in zip(sides, ("enrol", "test"), strict=True)
-        )
-        return best_match(self, voice, recording)
+        return best_match(self, enrol, test, sample_rate, resample)
 
     @torch.no_grad()
     def analyse(
@@ -276,34 +265,33 @@ class EmbeddingModel(ABC):
         A generator, so that the separated waveforms of many recordings need not be held at once. Long recordings: talkers,
         most: see the class; separated: False spares the memory of the waveforms.
         """
-        whole = [i for i, waveform in enumerate(waveforms) if len(waveform) <= self.longest]
-        leads = [lead(waveforms[i], self.period) for i in whole]
-        heard = [aligned(waveforms[i], samples) for i, samples in zip(whole, leads, strict=True)]
+        order = sorted(range(len(waveforms)), key=lambda i: len(waveforms[i]))
+        whole = [i for i in order if len(waveforms[i]) <= self.longest]
+        leads = [0 if len(waveform) > self.longest else lead(waveform, self.period) for waveform in waveforms]
+        heard = [aligned(waveform, n) if n else waveform for waveform, n in zip(waveforms, leads, strict=True)]
         lengths = [len(waveform) for waveform in heard]
-        order = sorted(range(len(heard)), key=lengths.__getitem__)
-        for batch in batches_of(order, lengths, self.batch_samples, equal=self.padding_matters):
-            waveform, mask = pad([heard[n] for n in batch], self.device)
+        whole.sort(key=lengths.__getitem__)
+        for batch in batches_of(whole, lengths, self.batch_samples, equal=self.padding_matters):
+            waveform, mask = pad([heard[i] for i in batch], self.device)
             estimates, queries = self._encode(waveform, None if self.padding_matters else mask)
-            for row, n in enumerate(batch):
-                streams = None if estimates is None else estimates[row, :, leads[n] : lengths[n]]
-                yield whole[n], SeparatedVoices(streams, queries[row])
-        beyond = [i for i, waveform in enumerate(waveforms) if len(waveform) > self.longest]
-        for i in sorted(beyond, key=lambda i: len(waveforms[i])):
+            for row, i in enumerate(batch):
+                if estimates is None:
+                    yield i, SeparatedVoices(None, queries[row])
+                else:
+                    own = estimates[row, :, leads[i] : lengths[i]]
+                    levels = levels_in_mixture(own, waveforms[i].to(own.device))
+                    yield i, SeparatedVoices(own * levels, queries[row], own.float().square().sum(-1))
+        for i in order[len(whole) :]:
             found = self.conversation(waveforms[i], talkers=talkers, most=most, waveforms=separated and self.separates)
             yield i, found.voices().to(self.device)
 
     def _heard(self, waveform: Tensor, length: float, hop: float) -> tuple[WindowGrid, Iterator[Windows]]:
         """The windows of one waveform [T], in batches that are heard when they are asked for. length, hop: seconds."""
         grid = WindowGrid.of(len(waveform), self.sample_rate, length, hop, least=self.shortest, most=self.longest)
-        # The network hears up to a period more of every window.
-        samples = self.batch_samples * grid.length // (grid.length + self.period - 1)
-        return grid, window_batches(self.analyse, waveform, grid, samples)
-
-    def _one(self, recordings: Recordings, name: str, remedy: str) -> Tensor:
-        """The only recording [T]. InputError for several."""
-        if not recordings.single:
-            raise InputError(f"{name} holds {len(recordings.waveforms)} recordings, expected one; {remedy}")
-        return recordings.waveforms[0]
+        at_once = max(
+            1, self.batch_samples // (grid.length + self.period)
+        )  # each is heard with up to one period in front
+        return grid, window_batches(self.analyse, waveform, grid, at_once)
 
     def _read(
         self, audio: Audio, sample_rate: int | None, resample: bool, lengths: Sequence[int] | None = None

@@ -1,9 +1,11 @@
 """Is a voice in a recording, and where?"""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from torch import Tensor
+
+from csc_fairseq.inference.recordings import Audio, read_recordings
 
 if TYPE_CHECKING:
     from csc_fairseq.inference.embedding_model import EmbeddingModel
@@ -19,11 +21,27 @@ class Match(NamedTuple):
     seconds: float | None
 
 
-def best_match(model: "EmbeddingModel", voice: Tensor, recording: Tensor) -> Match:
-    """Compares the voice of one recording [T] with all talkers of another [T], both at the model's rate and with sound.
+def best_match(model: "EmbeddingModel", enrol: Audio, test: Audio, sample_rate: int | None, resample: bool) -> Match:
+    """Compares the voice of one recording with all talkers of another; see `EmbeddingModel.score`.
 
     A long recording is compared window by window, in the streams that hold somebody; in all, where none does.
     """
+    both = {"enrol": enrol, "test": test}
+    files = [isinstance(audio, (str, Path)) for audio in both.values()]
+    # One side may be a file and the other an array, whose rate this is.
+    sides = [
+        read_recordings(
+            audio,
+            sample_rate if all(files) or not file else None,
+            model_rate=model.sample_rate,
+            shortest=model.shortest,
+            resample=resample,
+        )
+        for audio, file in zip(both.values(), files, strict=True)
+    ]
+    for side in sides:
+        side.require_sound()
+    voice, recording = (side.only(name, "use embed and embed_sources") for side, name in zip(sides, both, strict=True))
     enrolled = model.embed(voice)
     if len(recording) <= model.longest:
         talkers = model.embed_sources(recording)

@@ -32,6 +32,12 @@ class Recordings:
     stacked: bool
     device: torch.device | None
 
+    def only(self, name: str, remedy: str) -> Tensor:
+        """The only recording [T]. InputError for several; name: of the argument."""
+        if not self.single:
+            raise InputError(f"{name} holds {len(self.waveforms)} recordings, expected one; {remedy}")
+        return self.waveforms[0]
+
     def answer(self, results: list[Tensor]) -> Any:
         """Results, one per recording: [...] for a single recording, [B, ...] for several.
 

@@ -12,9 +12,9 @@ from csc_fairseq.modules.loudness import loudest_streams
 class SeparatedVoices:
     """Result for one recording.
 
-    estimates: [C, T], at the input's level; None for models that do not separate, or where they were not asked for. queries:
-    [C, E], the embeddings, of unit norm; row c is stream c. energies: [C], sum of squares of each stream, where it is known
-    without the estimates.
+    estimates: [C, T], at their levels in the recording; None for models that do not separate, or where they were not asked for.
+    queries: [C, E], the embeddings, of unit norm; row c is stream c. energies: [C], sum of squares of each stream, as the
+    network gave it; None: that of the estimates.
     """
 
     estimates: Tensor | None

@@ -122,20 +122,19 @@ def frame_levels(waveforms: Tensor, frame: int) -> Tensor:
     return (squares.unflatten(-1, (frames, frame)).sum(-1) / counts).sqrt()
 
 
-def window_batches(analyse: Analyse, waveform: Tensor, grid: WindowGrid, batch_samples: int) -> Iterator[Windows]:
+def window_batches(analyse: Analyse, waveform: Tensor, grid: WindowGrid, at_once: int) -> Iterator[Windows]:
     """The windows of one recording, in batches, with estimates: whoever needs less of them throws that away at once.
 
     Args:
         analyse: the model.
         waveform: [T]. grid: of its windows.
-        batch_samples: most samples of windows that run at once, one window at least; memory grows with it.
+        at_once: windows in a batch; memory grows with it.
     """
     starts, length = grid.starts, grid.length
-    per_batch = max(1, batch_samples // length)
     quiet = None if grid.samples >= BAR_FROM * grid.sample_rate else True
     with tqdm(total=len(starts), desc="windows", unit="window", leave=False, disable=quiet) as bar:
-        for first in range(0, len(starts), per_batch):
-            batch = starts[first : first + per_batch]
+        for first in range(0, len(starts), at_once):
+            batch = starts[first : first + at_once]
             cut = [waveform[start : start + length] for start in batch]
             voices = [found for _, found in sorted(analyse(cut), key=lambda one: one[0])]
             # What a model without separation hears in its only stream is the recording itself.

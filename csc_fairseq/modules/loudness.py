@@ -1,7 +1,10 @@
-"""The loudest of the separated streams: the voice of a recording with one talker."""
+"""How loud separated streams are: the loudest one, and the levels with which they make up their mixture."""
 
 import torch
 from torch import Tensor
+
+RIDGE = 1e-4  # of streams of unit energy: two equal ones share their level
+SILENT = 1e-20  # energy of a stream that is divided by nothing
 
 
 def loudest_streams(estimates: Tensor | None, recordings: int, device: torch.device) -> Tensor:
@@ -13,3 +16,17 @@ def loudest_streams(estimates: Tensor | None, recordings: int, device: torch.dev
     if estimates is None:
         return torch.zeros(recordings, dtype=torch.long, device=device)
     return estimates.float().square().sum(-1).argmax(-1)
+
+
+def levels_in_mixture(estimates: Tensor, mixture: Tensor) -> Tensor:
+    """(C, 1) factors with which C streams (C, T) add up to their mixture (T,) with the least squared error; a silent stream has 0.
+
+    SI-SNR, the loss of separation, hears neither the level nor the sign of an estimate, so a network is free in both (our choice;
+    the usual remedy for scale-invariant losses).
+    """
+    streams, mixture = estimates.double().cpu(), mixture.double().cpu()
+    norms = streams.square().sum(-1, keepdim=True).sqrt()
+    unit = streams / norms.clamp_min(SILENT**0.5)
+    likeness = unit @ unit.T + RIDGE * torch.eye(len(unit), dtype=unit.dtype)
+    factors = torch.linalg.solve(likeness, unit @ mixture).unsqueeze(1) / norms.clamp_min(SILENT**0.5)
+    return torch.where(norms > SILENT**0.5, factors, 0.0).to(estimates)

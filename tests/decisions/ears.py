@@ -36,6 +36,7 @@ class Ears(EmbeddingModel):
             shortest=FFT,
             separates=False,
             padding_matters=True,
+            period=1,
         )
 
     def _encode(self, waveforms: Tensor, padding_mask: Tensor | None) -> tuple[None, Tensor]:

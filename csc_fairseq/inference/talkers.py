@@ -20,8 +20,11 @@ from csc_fairseq.inference.windows import Windows
 
 # When a stream holds somebody.
 SILENT = 10 ** (-90 / 20)  # RMS: below the step of 16 bits there is no voice
-LOUD_PERCENTILE = 95.0  # of the levels of the recording's frames
-BELOW_LOUD_DB = 30.0  # a frame this far below the recording's loud ones is silent
+LOUD_PERCENTILE = 95.0  # of the levels of a window's frames; the loudest window counts, however seldom anybody speaks
+ROOM_PERCENTILE = 10.0  # of the levels of all frames: what is heard while nobody speaks
+LEAST_RANGE_DB = 10.0  # from the room to the loud frames: with less there is noise and no voice
+ABOVE_ROOM = 0.3  # share of this range that a frame is above the room if somebody speaks in it
+BELOW_LOUD_DB = 35.0  # a frame this far below the loud ones is silent, however quiet the room
 BELOW_OTHER_DB = 12.0  # a stream this far below another one at the same time holds what is left over of it
 LEAST_SECONDS = 0.3  # of sound in a window; a stream with less holds nobody
 
@@ -67,9 +70,17 @@ class Talkers:
 def active_frames(windows: Windows) -> np.ndarray:
     """Frames in which a stream holds somebody, bool (W, C, A)."""
     levels = windows.levels
-    loud = np.percentile(windows.mixture_levels, LOUD_PERCENTILE)
-    floor = np.maximum(loud * 10 ** (-BELOW_LOUD_DB / 20), SILENT)
-    return (levels > floor) & (levels >= levels.max(axis=1, keepdims=True) * 10 ** (-BELOW_OTHER_DB / 20))
+    return (levels > _floor(windows)) & (levels >= levels.max(axis=1, keepdims=True) * 10 ** (-BELOW_OTHER_DB / 20))
+
+
+def _floor(windows: Windows) -> float:
+    """RMS above which a frame holds a voice; infinite where nobody speaks in the whole recording."""
+    decibels = 20 * np.log10(np.maximum(windows.mixture_levels, SILENT))
+    loud = float(np.percentile(decibels, LOUD_PERCENTILE, axis=1).max())
+    room = float(np.percentile(decibels, ROOM_PERCENTILE))
+    if loud - room < LEAST_RANGE_DB:
+        return np.inf
+    return 10 ** (max(room + ABOVE_ROOM * (loud - room), loud - BELOW_LOUD_DB) / 20)
 
 
 def active_streams(windows: Windows) -> np.ndarray:

@@ -109,6 +109,24 @@ def test_python_of_the_readme(trained, tmp_path):
 
 
 @pytest.mark.slow
+def test_conversations(place, trained):
+    """The page on long recordings, with a model that was hardly trained."""
+    answers, measured = shell_blocks("docs/CONVERSATIONS.md")
+    run_line(f"csc export {trained[0] / 'checkpoints' / 'checkpoint_best.pt'} --format bundle --out csc.pt", place)
+    (prepare,) = [line for block in shell_blocks("README.md") for line in block if line.startswith("csc prepare")]
+    run_line(prepare, place)
+    turns = [voice(speaker, take) for speaker, take in ((8, 1), (9, 0), (8, 2), (10, 0), (9, 1), (8, 3))]
+    write_recording(place / "meeting.wav", np.concatenate(turns))
+    for take in (1, 2):
+        write_recording(place / f"anna_{take}.wav", voice(8, 3 + take))
+    printed = [run_line(line, place) for line in (*answers, *measured)]
+    assert (place / "who" / "meeting.html").is_file() and (place / "who" / "meeting.rttm").is_file()
+    assert len(list((place / "conversations").glob("conversation_00?.rttm"))) == 2
+    assert " at " in printed[6].splitlines()[0]
+    assert "DER" in (place / "table" / "results.md").read_text()
+
+
+@pytest.mark.slow
 def test_walk_through_of_the_example(place):
     for block in shell_blocks("examples/csc/README.md"):
         if any("label" in line or "ablations" in line for line in block):

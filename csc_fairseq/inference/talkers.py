@@ -18,11 +18,13 @@ from scipy.spatial.distance import squareform
 from csc_fairseq.errors import InputError
 from csc_fairseq.inference.windows import Windows
 
+# The numbers below were chosen on 18 simulated conversations of development speakers, in rooms and noise.
+
 # When a stream holds somebody.
 SILENT = 10 ** (-90 / 20)  # RMS: below the step of 16 bits there is no voice
 LOUD_PERCENTILE = 95.0  # of the levels of a window's frames; the loudest window counts, however seldom anybody speaks
 ROOM_PERCENTILE = 10.0  # of the levels of all frames: what is heard while nobody speaks
-LEAST_RANGE_DB = 10.0  # from the room to the loud frames: with less there is noise and no voice
+LEAST_RANGE_DB = 6.0  # from the room to the loud frames: with less there is noise and no voice
 ABOVE_ROOM = 0.3  # share of this range that a frame is above the room if somebody speaks in it
 BELOW_LOUD_DB = 35.0  # a frame this far below the loud ones is silent, however quiet the room
 BELOW_OTHER_DB = 12.0  # a stream this far below another one at the same time holds what is left over of it
@@ -31,11 +33,11 @@ LEAST_SECONDS = 0.3  # of sound in a window; a stream with less holds nobody
 # Which streams are one talker.
 CLUSTERED_SECONDS = 1.0  # of sound in a window; a stream with less is assigned afterwards
 MOST_CLUSTERED = 4000  # streams: memory and time grow with the square; the windows of an even subset, if there are more
-SAME_DISTANCE = 0.5  # cosine distance at which average linkage stops
+SAME_DISTANCE = 0.6  # cosine distance at which average linkage stops
 # Two streams of one window are further apart by this times the number of streams. So are, on average, two clusters that are in
 # the same windows as often as by chance; twice that, two halves of all streams that are always in the same windows.
 APART = 0.15
-SHORTEST_SECONDS = 1.5  # of speech, or a quarter of a shorter recording; whoever talks less is nobody
+SHORTEST_SECONDS = 3.0  # of speech, or a quarter of a shorter recording; whoever talks less is nobody
 MOST_CUTS = 200  # clusterings that are tried to find a given number of talkers
 
 # Which talker a stream is.
@@ -161,15 +163,14 @@ def _clustered(windows: Windows, seconds: np.ndarray, talkers: int | None, most:
     chosen = seconds >= max(_at_most_half(CLUSTERED_SECONDS, windows), 1e-9)
     if chosen.sum() < 2 * (talkers or 1):
         chosen = seconds > 0
-    step = -(-int(chosen.sum()) // MOST_CLUSTERED)
-    chosen[np.arange(len(chosen)) % max(1, step) > 0] = False
+    step = max(1, -(-int(chosen.sum()) // MOST_CLUSTERED))
+    chosen[np.arange(len(chosen)) % step > 0] = False
     number, stream = np.nonzero(chosen)
     queries, weights = windows.queries[number, stream], seconds[number, stream]
     if len(queries) < 2:
         return queries
     # Windows share their speech: each adds its share of the recording's time.
-    share = windows.samples / (len(np.unique(number)) * windows.length)
-    spoken = weights * min(1.0, share)
+    spoken = weights * step * windows.samples / (len(windows.starts) * windows.length)
     distances = queries @ queries.T
     np.subtract(1, np.clip(distances, -1, 1, out=distances), out=distances)  # in place, for memory
     distances[number[:, None] == number] += APART * len(queries)

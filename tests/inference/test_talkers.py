@@ -26,6 +26,9 @@ def heard(turns, seconds, *, streams=2, residue_db=-25.0, noise=0.2, seed=0, lev
     talking = np.full((len(VOICES), frames), 1e-6, np.float32)
     for talker, first, last in turns:
         talking[talker, round(first / 0.02) : round(last / 0.02)] = levels[talker]
+    talking[:, between_syllables(frames)] *= 1e-3
+    for talker, first, last in turns:  # which begin and end with a sound
+        talking[talker, [round(first / 0.02), round(last / 0.02) - 1]] = levels[talker]
     mixture = np.sqrt(np.square(talking).sum(axis=0))
     size = -(-grid.length // FRAME)
     shape = (len(grid.starts), streams, size)
@@ -46,6 +49,11 @@ def heard(turns, seconds, *, streams=2, residue_db=-25.0, noise=0.2, seed=0, lev
     return Windows(RATE, grid.samples, grid.length, FRAME, grid.starts, queries, own, mixed)
 
 
+def between_syllables(frames):
+    """(F,) short pauses of every talker: speech is no steady sound."""
+    return np.arange(frames) % 6 == 3
+
+
 def spoken(turns, talker, frames):
     """(F,) when a talker speaks."""
     active = np.zeros(frames, bool)
@@ -63,7 +71,8 @@ def require_right(found, turns, windows, order):
     for row, talker in enumerate(order):
         expected = spoken(turns, talker, windows.frames)
         np.testing.assert_array_equal(found.active[row], expected)
-        np.testing.assert_allclose(found.levels[row][expected], 0.1, rtol=1e-5)
+        sounds = expected & ~between_syllables(windows.frames)
+        np.testing.assert_allclose(found.levels[row][sounds], 0.1, rtol=1e-5)
     for window in found.of_stream:
         named = window[window >= 0]
         assert len(set(named)) == len(named)  # no talker twice
@@ -119,7 +128,7 @@ def test_somebody_is_the_mean_of_the_loudest_streams():
     windows = heard([(0, 0, 10)], 10, noise=0.0)
     one = somebody(windows)
     np.testing.assert_allclose(one.centres[0], VOICES[0], atol=1e-6)
-    np.testing.assert_allclose(one.levels[0], windows.levels.max(axis=1)[0, 0], rtol=1e-6)
+    np.testing.assert_allclose(one.levels[0][~between_syllables(500)], 0.1, rtol=1e-5)
 
 
 def alike(windows, share):
@@ -186,13 +195,44 @@ def test_pauses_are_filled_and_blips_left_out():
     np.testing.assert_array_equal(found.active[0], expected)
 
 
+def by_hand(streams, mixture):
+    return Windows(RATE, 100, 100, FRAME, np.array([0]), VOICES[None, :2], np.float32([streams]), np.array([mixture]))
+
+
 def test_active_frames_by_hand():
-    """In the recording's loud frames at 0.1: a floor at -30 dB of it, and 12 dB below the other stream."""
-    levels = np.array([[[0.1, 0.1, 0.1, 0.0032, 0.0031], [0.024, 0.026, 0.0, 0.1, 0.0031]]], np.float32)
-    mixed = np.full((1, 5), 0.1)
-    windows = Windows(RATE, 100, 100, FRAME, np.array([0]), VOICES[None, :2], levels, mixed)
+    """Loud frames at 0.1 (-20 dB): a floor 35 dB below in a quiet room, and 12 dB below the other stream."""
+    quiet = [0.1, 0.1, 1e-5, 0.1, 1e-5]
+    windows = by_hand([[0.1, 0.1, 0.1, 0.0018, 0.0017], [0.024, 0.026, 0.0, 0.1, 0.0017]], quiet)
     assert active_frames(windows).tolist() == [[[True, True, True, False, False], [False, True, False, True, False]]]
     assert active_streams(windows).tolist() == [[True, False]]  # half of a window of 0.1 s is asked for
+    # In a room 20 dB below, the floor is 6 dB above the room: 0.02.
+    noisy = [0.1, 0.1, 0.01, 0.1, 0.01]
+    windows = by_hand([[0.1, 0.021, 0.019, 0.03, 0.01], [0.09, 0.0, 0.0, 0.0, 0.0]], noisy)
+    assert active_frames(windows).tolist() == [[[True, True, False, True, False], [True, False, False, False, False]]]
+
+
+def test_steady_noise_is_nobody():
+    """White noise in streams of any share, however loud, and at any length."""
+    rng = np.random.default_rng(0)
+    for level in (0.001, 0.3):
+        windows = heard([], 60)
+        mixture = (level * (1 + 0.05 * rng.standard_normal(windows.mixture_levels.shape))).astype(np.float32)
+        windows = replace(windows, mixture_levels=mixture, levels=np.stack([0.7 * mixture, 0.6 * mixture], axis=1))
+        assert not len(find_talkers(windows).centres)
+
+
+def test_one_voice_for_a_moment_in_long_noise():
+    """Four seconds of speech in two minutes of noise 20 dB below."""
+    windows = heard([(2, 60, 64)], 120)
+    room = np.float32(0.01)
+    windows = replace(
+        windows,
+        levels=np.maximum(windows.levels, room / 2),
+        mixture_levels=np.sqrt(windows.mixture_levels**2 + room**2),
+    )
+    found = find_talkers(windows)
+    assert len(found.centres) == 1 and found.centres[0] @ VOICES[2] > 0.9
+    np.testing.assert_array_equal(np.flatnonzero(found.active[0])[[0, -1]], [3000, 3199])
 
 
 def test_a_recording_shorter_than_a_window():

@@ -42,6 +42,14 @@ class Interleaved(EmbeddingModel):
         return (parts[rows, loudest] if self.separates else None), torch.eye(4)[loudest]
 
 
+class AtAnyLevel(Interleaved):
+    """The same, but one stream is loud and upside down and the other faint."""
+
+    def _encode(self, waveforms: torch.Tensor, padding_mask: torch.Tensor | None) -> tuple[Any, torch.Tensor]:
+        estimates, queries = super()._encode(waveforms, padding_mask)
+        return estimates * torch.tensor([[-3.0], [0.01]]), queries
+
+
 def talkers(turns, seconds):
     """(3, T): what each talker says, noise at their own samples."""
     number = np.arange(seconds * RATE)

@@ -8,11 +8,11 @@ from csc_fairseq.cli.faults import add_skip_argument, settle
 from csc_fairseq.cli.model_options import add_model_arguments, add_resample_argument, load_model
 from csc_fairseq.errors import InputError
 from csc_fairseq.files import replacing
+from csc_fairseq.inference.durations import HOP, LENGTH, LONG
 
 if TYPE_CHECKING:
     from csc_fairseq.inference.embedding_model import EmbeddingModel
 
-LENGTH, HOP = 3.0, 1.0  # seconds, of `EmbeddingModel.windows`, whose import takes a second
 SUMMARY = "write the embeddings of recordings to one file"
 EXAMPLE = """\
 csc embed a.wav b.flac --model checkpoint_best.pt --out embeddings.npz
@@ -29,7 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", required=True, metavar="NPZ", help="file to write: names (N), embeddings (N, E), facts"
     )
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--sources", action="store_true", help="one embedding per talker heard: (N, C, E)")
+    what.add_argument(
+        "--sources",
+        action="store_true",
+        help="one embedding for each of talkers (N): (N, C, E), rows of zeros where another recording has more",
+    )
     what.add_argument(
         "--windows",
         action="store_true",
@@ -37,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(W, C, E), and levels (W, C, A), RMS in frames of `frame` seconds",
     )
     parser.add_argument(
-        "--length", type=float, metavar="SECONDS", help=f"of a window, at most 12 (default: {LENGTH:g})"
+        "--length", type=float, metavar="SECONDS", help=f"of a window, at most {LONG:g} (default: {LENGTH:g})"
     )
     parser.add_argument("--hop", type=float, metavar="SECONDS", help=f"between windows (default: {HOP:g})")
     add_resample_argument(parser)
@@ -68,10 +72,15 @@ def _embeddings(
     arguments: argparse.Namespace, model: "EmbeddingModel", files: list[Path]
 ) -> tuple[dict[str, Any], str, dict[int, str]]:
     """Arrays for the file, what they are, and faults by position."""
+    import numpy as np
+
     from csc_fairseq.inference.many_recordings import embed_files
 
     embeddings, faults = embed_files(model, files, arguments.sources, arguments.resample, arguments.skip_bad)
-    return {"embeddings": embeddings}, f"embeddings {embeddings.shape}", faults
+    found = {"embeddings": embeddings}
+    if arguments.sources:  # embeddings have unit norm, so rows of zeros are none
+        found["talkers"] = embeddings.any(axis=-1).sum(axis=-1, dtype=np.int64) if len(embeddings) else np.empty(0, int)
+    return found, f"embeddings {embeddings.shape}", faults
 
 
 def _windows(

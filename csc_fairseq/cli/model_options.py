@@ -3,6 +3,8 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from csc_fairseq.inference.durations import LONG
+
 if TYPE_CHECKING:
     from csc_fairseq.inference.embedding_model import EmbeddingModel
 
@@ -28,7 +30,7 @@ def add_resample_argument(parser: argparse.ArgumentParser) -> None:
 def add_talker_arguments(parser: argparse.ArgumentParser) -> None:
     """--talkers or --most, whole numbers from 1; None without them."""
     counts = parser.add_mutually_exclusive_group()
-    of = "in recordings over 12 s; shorter ones have the streams that the model was trained with"
+    of = f"in recordings over {LONG:g} s; shorter ones have the streams that the model was trained with"
     counts.add_argument(
         "--talkers", type=_count, metavar="N", help=f"how many people talk {of} (default: as many as are found)"
     )

@@ -72,14 +72,18 @@ def run(arguments: argparse.Namespace) -> int:
 def _streams(arguments: argparse.Namespace, model: "EmbeddingModel", file: Path) -> "list[Callable[[], np.ndarray]]":
     """The streams of a recording, made one by one where it is long, so that they need not be held together."""
     import numpy as np
+    from tqdm import tqdm
 
     from csc_fairseq.inference.recordings import read_recordings
+    from csc_fairseq.inference.talker_counts import unheeded
 
     read = read_recordings(
         file, None, model_rate=model.sample_rate, shortest=model.shortest, resample=arguments.resample
     )
     waveform = read.waveforms[0]
-    if len(waveform) <= model.longest:
+    if model.hears_at_once(len(waveform)):
+        if why := unheeded(model, len(waveform), arguments.talkers, arguments.most):
+            tqdm.write(f"{file}: {why}", file=sys.stderr)
         return [partial(np.asarray, stream) for stream in model.separate(waveform)]
     found = model.conversation(waveform, talkers=arguments.talkers, most=arguments.most, waveforms=True).with_somebody()
     return [partial(found.waveform, talker) for talker in range(len(found.talkers.centres))]

@@ -10,31 +10,30 @@ from torch import Tensor, nn
 from csc_fairseq.errors import InputError
 from csc_fairseq.inference.alignment import aligned, lead
 from csc_fairseq.inference.batches import batches_of, pad
+from csc_fairseq.inference.durations import HOP, LENGTH, LONG
 from csc_fairseq.inference.matching import Match, best_match
 from csc_fairseq.inference.recordings import Audio, Recordings, read_recordings
 from csc_fairseq.inference.separated_voices import SeparatedVoices
-from csc_fairseq.inference.windows import HOP, LENGTH, WindowGrid, Windows, joined, window_batches
-from csc_fairseq.modules.loudness import levels_in_mixture
+from csc_fairseq.inference.talker_counts import require_heeded
+from csc_fairseq.inference.windows import WindowGrid, Windows, joined, window_batches
 
 if TYPE_CHECKING:
     from csc_fairseq.inference.long_recordings import Conversation
-
-LONG = 12.0  # seconds: longer recordings are heard in windows
 
 
 class EmbeddingModel(ABC):
     """Embeds, separates and scores recordings.
 
-    Every method takes a path, a numpy array or a tensor, one recording (T,) or many ((B, T), or a list of any
-    lengths), and answers in that kind: numpy for paths and arrays, tensors on their own device for tensors. Arrays
-    are floating point with full scale 1; `sample_rate` (Hz) says their rate, None means the model's. Another rate is
-    an InputError unless `resample=True`; so are stereo, empty, NaN and too short input (less than one window of the
-    encoder).
+    Every method takes a path, a numpy array or a tensor, one recording (T,) or many ((B, T), or a list of any lengths), and
+    answers in that kind: numpy for paths and arrays, tensors on their own device for tensors. Arrays are floating point with
+    full scale 1; `sample_rate` (Hz) says their rate, None means the model's. Another rate is an InputError unless
+    `resample=True`; so are stereo, empty, NaN and too short input (less than one window of the encoder).
 
-    Recordings are batched by length, and the batch changes no result (to 1e-4). Up to 12 s they have C streams, as the model
-    was trained with. Longer ones are heard in windows and have one stream a talker, as many as are found, who talks most first,
-    see talkers.py: `talkers` says how many there are, `most` how many at most. Stream c of `separate` is row c of
-    `embed_sources`.
+    Recordings are batched by length, and the batch changes no result (to 1e-4). Up to 12 s, see `hears_at_once`, they have C
+    streams, as the model was trained with, also where fewer people talk; all of them count in `score`. Longer ones are heard in
+    windows and have one stream a talker, as many as are found, who talks most first, see talkers.py: `talkers` says how many
+    there are, `most` how many at most; for shorter ones it is an InputError to ask for fewer or more than C. Stream c of
+    `separate` is row c of `embed_sources`.
 
     Args:
         network: what `_encode` runs; put into evaluation mode.
@@ -98,6 +97,10 @@ class EmbeddingModel(ABC):
         self.network.to(device)
         return self
 
+    def hears_at_once(self, samples: int, sample_rate: int | None = None) -> bool:
+        """Whether a recording of so many samples has C streams and no windows. sample_rate: its rate in Hz; None: the model's."""
+        return samples * self.sample_rate <= self.longest * (sample_rate or self.sample_rate)
+
     def require_separation(self) -> None:
         """InputError for a model that does not separate."""
         if not self.separates:
@@ -127,10 +130,8 @@ class EmbeddingModel(ABC):
         """
         recordings = self._read(audio, sample_rate, resample, lengths)
         recordings.require_sound()
-        talkers = None if self.separates else 1
-        return recordings.answer(
-            self._of_each(recordings, lambda voices: voices.queries[voices.loudest], talkers=talkers, separated=False)
-        )
+        options = {"talkers": None if self.separates else 1, "separated": False}
+        return recordings.answer(self._of_each(recordings, lambda voices: voices.queries[voices.loudest], **options))
 
     def embed_sources(
         self,
@@ -145,7 +146,7 @@ class EmbeddingModel(ABC):
         """One embedding per stream: (C, E) or (B, C, E) float32 of unit norm, in the order of `separate`.
 
         A stream in which nobody speaks has an embedding too. Of several recordings, those with fewer talkers than another one
-        have rows of zeros at the end. talkers, most: of long recordings, see the class. Other arguments and errors as for `embed`.
+        have rows of zeros at the end. talkers, most: see the class. Other arguments and errors as for `embed`.
         """
         recordings = self._read(audio, sample_rate, resample, lengths)
         recordings.require_sound()
@@ -163,10 +164,13 @@ class EmbeddingModel(ABC):
         talkers: int | None = None,
         most: int | None = None,
     ) -> Any:
-        """Separated waveforms at the model's rate and the input's level: (C, T); (B, C, T) for a (B, T) array, zero
-        beyond each row's length and below its last talker; a list of (C_i, T_i) for a list.
-        talkers, most: of long recordings, see the class; there a talker is silent who is in no stream of a window. Other
-        arguments and errors as for `embed`, but silence is allowed, and a model that does not separate is an InputError.
+        """Separated waveforms at the model's rate: (C, T); (B, C, T) for a (B, T) array, zero beyond each row's length and below
+        its last talker; a list of (C_i, T_i) for a list.
+
+        Each is the network's estimate times one factor for a recording, or for a window of a long one: at the level and sign with
+        which the streams add up to the recording with the least squared error, see `levels_in_mixture`. In long ones a talker is
+        silent who is in no stream of a window. talkers, most: see the class. Other arguments and errors as for `embed`, but
+        silence is allowed, and a model that does not separate is an InputError.
         """
         self.require_separation()
         recordings = self._read(audio, sample_rate, resample, lengths)
@@ -178,6 +182,7 @@ class EmbeddingModel(ABC):
         self, recordings: Recordings, pick: Callable[[SeparatedVoices], Tensor], **options: Any
     ) -> list[Tensor]:
         """What `pick` takes of every recording's voices, in the order of the recordings. options: of `analyse`."""
+        require_heeded(self, recordings, options.get("talkers"), options.get("most"))
         picked = [torch.empty(0)] * len(recordings.waveforms)
         for index, voices in self.analyse(recordings.waveforms, **options):
             picked[index] = pick(voices)
@@ -239,8 +244,7 @@ class EmbeddingModel(ABC):
         return conversation(batches, grid, talkers=talkers, most=most, waveforms=waveforms)
 
     def score(self, enrol: Audio, test: Audio, sample_rate: int | None = None, *, resample: bool = False) -> float:
-        """Cosine in [-1, 1] between the voice of `enrol` and the most similar talker of `test`; higher means more
-        alike.
+        """Cosine in [-1, 1] between the voice of `enrol` and the most similar talker of `test`; higher means more alike.
 
         One recording each. No threshold is assumed: choose one on trials of your own domain.
         """
@@ -260,14 +264,13 @@ class EmbeddingModel(ABC):
         separated: bool = True,
     ) -> Iterator[tuple[int, SeparatedVoices]]:
         """Embeddings and separated voices of checked waveforms [T_i] at the model's rate, as (position, voices), shortest
-        first.
+        first; a generator, so that the waveforms of many recordings need not be held at once.
 
-        A generator, so that the separated waveforms of many recordings need not be held at once. Long recordings: talkers,
-        most: see the class; separated: False spares the memory of the waveforms.
+        Of long recordings: talkers, most: see the class; separated: False spares the memory of the waveforms.
         """
         order = sorted(range(len(waveforms)), key=lambda i: len(waveforms[i]))
-        whole = [i for i in order if len(waveforms[i]) <= self.longest]
-        leads = [0 if len(waveform) > self.longest else lead(waveform, self.period) for waveform in waveforms]
+        whole = [i for i in order if self.hears_at_once(len(waveforms[i]))]
+        leads = [lead(one, self.period) if self.hears_at_once(len(one)) else 0 for one in waveforms]
         heard = [aligned(waveform, n) if n else waveform for waveform, n in zip(waveforms, leads, strict=True)]
         lengths = [len(waveform) for waveform in heard]
         whole.sort(key=lengths.__getitem__)
@@ -275,12 +278,8 @@ class EmbeddingModel(ABC):
             waveform, mask = pad([heard[i] for i in batch], self.device)
             estimates, queries = self._encode(waveform, None if self.padding_matters else mask)
             for row, i in enumerate(batch):
-                if estimates is None:
-                    yield i, SeparatedVoices(None, queries[row])
-                else:
-                    own = estimates[row, :, leads[i] : lengths[i]]
-                    levels = levels_in_mixture(own, waveforms[i].to(own.device))
-                    yield i, SeparatedVoices(own * levels, queries[row], own.float().square().sum(-1))
+                own = None if estimates is None else estimates[row, :, leads[i] : lengths[i]]
+                yield i, SeparatedVoices.of(own, queries[row], waveforms[i])
         for i in order[len(whole) :]:
             found = self.conversation(waveforms[i], talkers=talkers, most=most, waveforms=separated and self.separates)
             yield i, found.voices().to(self.device)
@@ -288,9 +287,8 @@ class EmbeddingModel(ABC):
     def _heard(self, waveform: Tensor, length: float, hop: float) -> tuple[WindowGrid, Iterator[Windows]]:
         """The windows of one waveform [T], in batches that are heard when they are asked for. length, hop: seconds."""
         grid = WindowGrid.of(len(waveform), self.sample_rate, length, hop, least=self.shortest, most=self.longest)
-        at_once = max(
-            1, self.batch_samples // (grid.length + self.period)
-        )  # each is heard with up to one period in front
+        # Each is heard with up to one period in front.
+        at_once = max(1, self.batch_samples // (grid.length + self.period))
         return grid, window_batches(self.analyse, waveform, grid, at_once)
 
     def _read(

@@ -24,7 +24,8 @@ class Match(NamedTuple):
 def best_match(model: "EmbeddingModel", enrol: Audio, test: Audio, sample_rate: int | None, resample: bool) -> Match:
     """Compares the voice of one recording with all talkers of another; see `EmbeddingModel.score`.
 
-    A long recording is compared window by window, in the streams that hold somebody; in all, where none does.
+    One that is heard at once is compared in all its streams, whether they hold somebody or not; a longer one window by window,
+    in the streams that hold somebody; in all, where none does.
     """
     both = {"enrol": enrol, "test": test}
     files = [isinstance(audio, (str, Path)) for audio in both.values()]
@@ -43,7 +44,7 @@ def best_match(model: "EmbeddingModel", enrol: Audio, test: Audio, sample_rate: 
         side.require_sound()
     voice, recording = (side.only(name, "use embed and embed_sources") for side, name in zip(sides, both, strict=True))
     enrolled = model.embed(voice)
-    if len(recording) <= model.longest:
+    if model.hears_at_once(len(recording)):
         talkers = model.embed_sources(recording)
         return Match(float((talkers.to(enrolled) @ enrolled).max().clamp(-1, 1)), None)
     from csc_fairseq.inference.talkers import active_streams  # imports scipy, which takes a second

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from csc_fairseq.modules.loudness import loudest_streams
+from csc_fairseq.modules.loudness import levels_in_mixture, loudest_streams
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,14 @@ class SeparatedVoices:
     estimates: Tensor | None
     queries: Tensor
     energies: Tensor | None = None
+
+    @classmethod
+    def of(cls, estimates: Tensor | None, queries: Tensor, waveform: Tensor) -> "SeparatedVoices":
+        """From what a network gave, estimates [C, T] of any level and sign; waveform: [T], the recording."""
+        if estimates is None:
+            return cls(None, queries)
+        levels = levels_in_mixture(estimates, waveform)
+        return cls(estimates * levels, queries, estimates.float().square().sum(-1))
 
     def to(self, device: torch.device) -> "SeparatedVoices":
         """On this device."""

@@ -24,7 +24,6 @@ from tqdm import tqdm
 from csc_fairseq.errors import InputError
 from csc_fairseq.inference.separated_voices import SeparatedVoices
 
-LENGTH, HOP = 3.0, 1.0  # seconds
 FRAME = 0.02  # seconds
 BAR_FROM = 60  # seconds of a recording that takes long enough for a progress bar
 

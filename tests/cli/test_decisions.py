@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from csc_fairseq.cli import enrol, identify, score
+from csc_fairseq.cli.decision_options import NO_THRESHOLD
 from csc_fairseq.cli.main import main
 from csc_fairseq.decisions.calibration_file import parse_calibration, read_calibration, write_calibration
 from csc_fairseq.decisions.decision import OperatingPoint
@@ -138,12 +139,12 @@ def test_score_decides_with_a_calibration(place, capsys):
         assert main(["score", "v0_0.wav", test, *MODEL]) == 0
         plain = capsys.readouterr().out
         cosine = model.score("v0_0.wav", test)
-        assert plain == f"{cosine:.4f}\n"
+        assert plain == f"{cosine:.4f}\n# {NO_THRESHOLD}\n"
         words = ["--calibration", "c.json", "--prior", "0.1", "--cost-miss", "2", "--cost-false-alarm", "3"]
         assert main(["score", "v0_0.wav", test, *MODEL, *words]) == 0
         point, llr = OperatingPoint(0.1, 2, 3), float(calibration.llr(cosine))
         assert capsys.readouterr().out.splitlines() == [
-            plain.strip(),
+            f"{cosine:.4f}",
             f"log-likelihood ratio {llr:+.2f}: {verdict}; probability of the same voice {point.posterior(llr):.3f}",
             f"prior 0.1, a miss costs 2, a false alarm 3: threshold {point.threshold:+.2f}; calibrated on 8 speakers of "
             "dev.tsv, clean",

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from csc_fairseq.cli.decision_options import NO_THRESHOLD
 from csc_fairseq.cli.main import main
 from tests.interleaved import HALF, RATE, Interleaved, talkers
 from tests.making import write_recording
@@ -45,6 +46,7 @@ def test_separate_writes_a_file_for_each_talker(model, meeting, tmp_path, capsys
 
 
 def test_separate_of_short_and_silent_recordings(model, tmp_path, capsys):
+    """A number of talkers is of long recordings; a short one has the model's streams, and says so."""
     short = talkers([(1, 0, 6)], 6)
     files = [
         str(write_recording(tmp_path / "short.wav", short.sum(0), RATE)),
@@ -53,6 +55,11 @@ def test_separate_of_short_and_silent_recordings(model, tmp_path, capsys):
     assert main(["separate", *files, "--model", "m.pt", "--talkers", "1", "--out", str(tmp_path / "out")]) == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["short_1.wav", "short_2.wav", "silent_1.wav"]
     assert not soundfile.read(tmp_path / "out" / "silent_1.wav")[0].any()
+    assert capsys.readouterr().err == (
+        f"{files[0]}: has 6.0 s and is heard at once, in 2 streams; talkers=1 changes nothing\n"
+    )
+    assert main(["separate", files[0], "--model", "m.pt", "--talkers", "2", "--out", str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(
@@ -80,10 +87,14 @@ def test_separate_overwrites_no_recording_however_many_talkers(model, meeting, t
 def test_score_says_when(model, meeting, tmp_path, capsys):
     voices = [str(write_recording(tmp_path / f"{k}.wav", talkers([(k, 0, 4)], 4).sum(0), RATE)) for k in range(3)]
     assert main(["score", voices[2], meeting, "--model", "m.pt"]) == 0
-    cosine, at, seconds, unit = capsys.readouterr().out.split()
+    found, remark = capsys.readouterr().out.splitlines()
+    cosine, at, seconds, unit = found.split()
+    assert remark == f"# {NO_THRESHOLD}"
     assert (cosine, at, unit) == ("1.0000", "at", "s") and 12 <= float(seconds) <= 17
-    assert main(["score", voices[2], voices[1], "--model", "m.pt"]) == 0
-    assert capsys.readouterr().out in ("0.0000\n", "1.0000\n")  # a short recording has two streams, whoever talks
+    # A short recording has two streams, whoever talks: where talker 1 does, the other one is talker 0's, who is silent.
+    for voice, cosine in zip(voices, ("1.0000", "1.0000", "0.0000"), strict=True):
+        assert main(["score", voice, voices[1], "--model", "m.pt"]) == 0
+        assert capsys.readouterr().out.splitlines()[0] == cosine
 
 
 def test_embed_windows(model, meeting, tmp_path, capsys):
@@ -116,6 +127,7 @@ def test_embed_windows(model, meeting, tmp_path, capsys):
 def test_embed_sources_fills_up_with_zeros(model, meeting, tmp_path):
     short = str(write_recording(tmp_path / "short.wav", talkers([(1, 0, 2)], 2).sum(0), RATE))
     assert main(["embed", short, meeting, "--sources", "--model", "m.pt", "--out", str(tmp_path / "e.npz")]) == 0
-    rows = np.load(tmp_path / "e.npz")["embeddings"]
+    rows, counts = (np.load(tmp_path / "e.npz")[name] for name in ("embeddings", "talkers"))
+    assert counts.tolist() == [2, 3]
     assert rows.shape == (2, 3, 4) and not rows[0, 2].any()
     np.testing.assert_array_equal(rows[1], np.eye(4)[:3])

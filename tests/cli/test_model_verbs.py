@@ -56,7 +56,7 @@ def test_embed_in_portions(bundle, encoder, corpus, tmp_path, monkeypatch):
 def test_score(bundle, encoder, corpus, capsys):
     files = [str(corpus / "s1_2.wav"), str(corpus / "s0_0.wav")]
     assert main(["score", *files, "--model", bundle]) == 0
-    assert capsys.readouterr().out == f"{encoder.score(*files):.4f}\n"
+    assert capsys.readouterr().out.splitlines()[0] == f"{encoder.score(*files):.4f}"
 
 
 def test_separate_writes_float_wav(bundle, encoder, corpus, tmp_path, capsys):
@@ -195,7 +195,7 @@ def test_embed_and_score_take_every_model(other, corpus, tmp_path, capsys):
     capsys.readouterr()
     files = [str(corpus / "s1_2.wav"), str(corpus / "s0_0.wav")]
     assert main(["score", *files, "--model", other]) == 0
-    assert capsys.readouterr().out == f"{model.score(*files):.4f}\n"
+    assert capsys.readouterr().out.splitlines()[0] == f"{model.score(*files):.4f}"
 
 
 @pytest.mark.parametrize("other", OTHERS[:1], indirect=True)

@@ -7,7 +7,7 @@ import torch
 from csc_fairseq.errors import InputError
 from csc_fairseq.inference.long_recordings import Centres
 from csc_fairseq.inference.windows import WindowGrid, Windows
-from tests.interleaved import HALF, RATE, Interleaved, talkers
+from tests.interleaved import HALF, RATE, AtAnyLevel, Interleaved, talkers
 
 TURNS = [(0, 0, 8), (1, 6, 14), (0, 14, 22), (1, 20, 27), (0, 24, 30)]
 
@@ -20,6 +20,36 @@ def test_streams_follow_talkers():
     np.testing.assert_allclose(streams, sources[:2], atol=HALF)
     np.testing.assert_array_equal(model.embed_sources(sources.sum(0)), np.eye(4)[:2])
     assert model.separate(torch.from_numpy(sources.sum(0))).dtype == torch.float32
+
+
+def test_streams_are_at_their_levels_in_the_recording():
+    """Whatever the levels and signs of the network's. Which stream is the loudest is said by the network's."""
+    sources, model = talkers([(0, 0, 6), (1, 2, 14), (0, 13, 20)], 20), AtAnyLevel()
+    for waveform, parts in ((sources.sum(0), sources), (sources.sum(0)[4000:8000], sources[:, 4000:8000])):
+        ((_, voices),) = model.analyse([torch.from_numpy(waveform)])
+        order = voices.queries.argmax(dim=1)
+        assert sorted(order.tolist()) == [0, 1]
+        np.testing.assert_allclose(voices.estimates, parts[order], atol=HALF)
+    ((_, voices),) = model.analyse([torch.from_numpy(sources.sum(0)[4000:8000])])
+    assert voices.loudest == 0 and voices.energies[0] > 1e4 * voices.energies[1]
+    windows = model.windows(sources.sum(0)[4000:8000])
+    own = np.sqrt(np.square(sources[:2, 4000:7000]).reshape(2, 150, 20).mean(axis=2))
+    np.testing.assert_allclose(windows.levels[0], own[windows.queries[0].argmax(axis=1)], rtol=1e-3, atol=1e-6)
+
+
+def test_numbers_of_talkers_that_a_short_recording_cannot_have():
+    short, model = talkers([(0, 0, 4), (1, 0, 4)], 4).sum(0), Interleaved()
+    assert model.hears_at_once(12000) and not model.hears_at_once(12001)
+    assert model.hears_at_once(12 * 8000, 8000) and not model.hears_at_once(12 * 8000 + 1, 8000)
+    for numbers in ({"talkers": 2}, {"most": 2}, {"most": 5}):
+        assert model.embed_sources(short, **numbers).shape == (2, 4) and model.separate(short, **numbers).shape[0] == 2
+    for number in ({"talkers": 3}, {"talkers": 1}, {"most": 1}):
+        for method in (model.embed_sources, model.separate):
+            (said,) = (f"{name}={count}" for name, count in number.items())
+            with pytest.raises(
+                InputError, match=f"^input: has 4.0 s and is heard at once, in 2 streams; {said} changes"
+            ):
+                method(short, **number)
 
 
 def test_more_talkers_than_streams():

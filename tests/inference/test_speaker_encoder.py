@@ -6,6 +6,7 @@ import torch
 
 from csc_fairseq.errors import InputError
 from csc_fairseq.inference.speaker_encoder import SpeakerEncoder
+from csc_fairseq.modules.loudness import levels_in_mixture
 
 LENGTHS = [16000, 700, 9001, 12345, 64, 700]
 
@@ -43,7 +44,8 @@ def test_padding_may_hold_anything(model, voice):
 
 
 def test_embed_takes_the_stream_with_most_energy(model, voice):
-    samples = torch.from_numpy(voice(8000))
+    """As the network gives them: equal streams share their level in the recording."""
+    samples = torch.from_numpy(voice(3000))
     talkers, plain = model.embed_sources(samples), model.network.forward
 
     for loud in (0, 1):
@@ -99,23 +101,28 @@ def test_features_and_their_padding(model, voice):
 
 def test_long_recordings_run_in_windows(unaligned, voice):
     model = unaligned
-    samples = voice(13 * 16000)
+    model.longest = 3 * 16000
+    samples = voice(5 * 16000)
     sizes = []
     model.network.register_forward_pre_hook(lambda _, inputs: sizes.append(tuple(inputs[0].shape)))
     streams = model.separate(samples)
-    assert streams.shape[1] == 13 * 16000 and np.isfinite(streams).all()
-    assert sizes == [(11, 3 * 16000)]
+    assert streams.shape[1] == 5 * 16000 and np.isfinite(streams).all()
+    assert sizes == [(3, 3 * 16000)]
     assert model.embed_sources(samples).shape == (len(streams), 12)
     embedding = model.embed(samples)
     assert embedding.shape == (12,) and np.linalg.norm(embedding) == pytest.approx(1, abs=1e-5)
 
 
 def test_up_to_the_limit_separation_is_the_plain_pass(unaligned, voice):
+    """With each stream at its level."""
     model = unaligned
-    samples = torch.from_numpy(voice(12 * 16000))
+    assert model.longest == 12 * 16000
+    model.longest = 16000
+    samples = torch.from_numpy(voice(16000))
     with torch.no_grad():
         plain = model.network(samples[None])
-    torch.testing.assert_close(model.separate(samples), plain.estimates[0], rtol=0, atol=1e-6)
+    expected = plain.estimates[0] * levels_in_mixture(plain.estimates[0], samples)
+    torch.testing.assert_close(model.separate(samples), expected, rtol=0, atol=1e-5)
     torch.testing.assert_close(model.embed_sources(samples), plain.queries[0], rtol=0, atol=1e-6)
 
 

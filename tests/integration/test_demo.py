@@ -42,7 +42,7 @@ def test_demo_runs_and_uses_again_what_is_there(tmp_path, capsys):
     before = checkpoint.stat().st_mtime_ns
     command = html.unescape(text.split("<pre>")[1].split("</pre>")[0]).splitlines()[-1]
     assert main(shlex.split(command)[1:]) == 0  # the last one on the page: csc score ENROLMENT MIXTURE
-    assert -1 <= float(capsys.readouterr().out.split()[-1]) <= 1
+    assert -1 <= float(capsys.readouterr().out.split()[0]) <= 1
 
     run_demo(tmp_path / "run", SMALL, updates=20)
     second = capsys.readouterr().out

@@ -93,7 +93,7 @@ def test_tour_of_the_readme(place):
     assert np.load(place / "embeddings.npz")["embeddings"].shape == (12, 16)
     assert len(list((place / "separated").glob("*.wav"))) == 2
     score = next(text for line, text in printed.items() if line.startswith("csc score"))
-    assert -1 <= float(score.split()[-1]) <= 1
+    assert -1 <= float(score.split()[0]) <= 1
     assert "Equal error rate" in next(text for line, text in printed.items() if line.startswith("csc evaluate"))
     assert (place / "evaluation" / "report.html").is_file()
 

@@ -33,7 +33,7 @@ def test_score_and_separate(checkpoint, tmp_path, capsys):
     mixture = write_recording(tmp_path / "mixture.wav", voice(8, 1) + voice(9, 0))
     model = load_model(checkpoint)
     assert main(["score", str(enrolled), str(mixture), "--model", checkpoint]) == 0
-    assert float(capsys.readouterr().out) == pytest.approx(model.score(enrolled, mixture), abs=1e-4)
+    assert float(capsys.readouterr().out.split()[0]) == pytest.approx(model.score(enrolled, mixture), abs=1e-4)
     assert main(["separate", str(mixture), "--model", checkpoint, "--out", str(tmp_path / "out")]) == 0
     found = [soundfile.read(tmp_path / "out" / f"mixture_{number}.wav")[0] for number in (1, 2)]
     np.testing.assert_allclose(found, model.separate(mixture), atol=1e-4)

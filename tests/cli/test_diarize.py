@@ -7,7 +7,7 @@ import pytest
 
 from csc_fairseq.cli.main import main
 from csc_fairseq.data.rttm import Turn, read_rttm, write_rttm
-from tests.making import syllables, voice, write_recording
+from tests.making import bundled, speaker_encoder, syllables, voice, write_recording
 
 
 @pytest.fixture
@@ -17,7 +17,9 @@ def meeting(tmp_path):
     return str(write_recording(tmp_path / "in" / "meeting.wav", samples))
 
 
-def test_files_of_a_meeting(meeting, bundle, encoder, tmp_path, capsys):
+def test_files_of_a_meeting(meeting, tmp_path, capsys):
+    encoder = speaker_encoder(1)  # both of its streams hold somebody
+    bundle = str(bundled(encoder, tmp_path / "model.pt"))
     words = ["diarize", meeting, "--model", bundle, "--talkers", "2", "--separated", "--out", str(tmp_path / "out")]
     assert main(words) == 0
     first, *talkers = capsys.readouterr().out.splitlines()

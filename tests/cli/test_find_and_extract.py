@@ -96,7 +96,7 @@ def test_find_decides(material, bundle, encoder, centre, fitted, capsys):
     assert main([*words, "--calibration", fitted(middle), "--prior", prior]) == 0
     found, remarks = rows(capsys.readouterr().out)
     assert found == [] and f"{talk}: the voice is not found; the most similar window, " in remarks[0]
-    assert f"cosine {cosines[-1]:.3f}" in remarks[0] and len(remarks) == 3
+    assert f"cosine {cosines[-1]:.4f}" in remarks[0] and len(remarks) == 3
 
 
 def test_find_in_silence(material, bundle, tmp_path, capsys):

@@ -1,6 +1,7 @@
 """How `csc find` and `csc extract` decide: by a calibration, by a cosine of the user's, or not at all."""
 
 import argparse
+from collections.abc import Collection
 from typing import TYPE_CHECKING, NamedTuple
 
 from csc_fairseq.cli.decision_options import NO_THRESHOLD, POINT, Decider, add_decision_arguments, load_decider
@@ -37,6 +38,10 @@ class Acceptance(NamedTuple):
         """Names of what `scores` gives."""
         return ["cosine"] if self.decider is None else ["cosine", "llr"]
 
+    def remarks(self, heard: Collection[float], enrolments: Collection[int]) -> list[str]:
+        """See `Decider.remarks`; none without a calibration."""
+        return [] if self.decider is None else self.decider.remarks(heard, enrolments)
+
     def __str__(self) -> str:
         """How it was decided; one line."""
         if self.decider is not None:
@@ -46,9 +51,9 @@ class Acceptance(NamedTuple):
         return f"{NO_THRESHOLD}, or a cosine from trials of your own with --threshold"
 
 
-def add_acceptance_arguments(parser: argparse.ArgumentParser, prior: str) -> None:
-    """--calibration and what belongs to it, and --threshold. prior: of what it is the probability, for the help."""
-    add_decision_arguments(parser, prior)
+def add_acceptance_arguments(parser: argparse.ArgumentParser, prior: str, fitted: str) -> None:
+    """--calibration and what belongs to it, and --threshold. prior, fitted: as of `add_decision_arguments`."""
+    add_decision_arguments(parser, prior, fitted)
     parser.add_argument(
         "--threshold",
         type=float,

@@ -34,7 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="recordings of an enrolled voice, as many as will be used (default: %(default)s)",
     )
     parser.add_argument(
-        "--seconds", type=float, default=10.0, help="recordings are cut to this length (default: %(default)s)"
+        "--seconds",
+        type=float,
+        default=10.0,
+        help="recordings are cut to this length, about as much as will be heard at once: 3 for `csc find`, which hears windows "
+        "(default: %(default)s)",
     )
     parser.add_argument("--seed", type=int, default=0, help="of mixtures and trials (default: %(default)s)")
     parser.add_argument("--force", action="store_true", help="go on although the model was trained on these speakers")

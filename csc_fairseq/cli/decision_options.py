@@ -1,6 +1,7 @@
 """Options of all verbs that decide: a calibration, how often targets come, and what errors cost."""
 
 import argparse
+from collections.abc import Collection
 from typing import TYPE_CHECKING, NamedTuple
 
 from csc_fairseq.errors import InputError
@@ -29,17 +30,27 @@ class Decider(NamedTuple):
         decision = "the same voice" if self.point.accepts(llr) else "not the same voice"
         return f"log-likelihood ratio {llr:+z.2f}: {decision}; probability of the same voice {self.point.posterior(llr):.3f}"
 
+    def remarks(self, heard: Collection[float], enrolments: Collection[int]) -> list[str]:
+        """A line that begins with # where the calibration is of something else; see `Domain.unlike`, also for the arguments."""
+        unlike = self.calibration.domain.unlike(heard, enrolments)
+        return [] if unlike is None else [f"# {unlike}"]
+
     def __str__(self) -> str:
         """At which prior and costs, and for which recordings; one line."""
         return f"{self.point}; calibrated on {self.calibration.domain}"
 
 
-def add_decision_arguments(parser: argparse.ArgumentParser, prior: str = "that the voices are the same") -> None:
-    """--calibration, --prior, --cost-miss and --cost-false-alarm. prior: of what it is the probability, for the help."""
+def add_decision_arguments(
+    parser: argparse.ArgumentParser, prior: str = "that the voices are the same", fitted: str = ""
+) -> None:
+    """--calibration, --prior, --cost-miss and --cost-false-alarm. For the help: prior: of what it is the probability; fitted: how
+    the calibration should be.
+    """
     parser.add_argument(
         "--calibration",
         metavar="JSON",
-        help="of `csc calibrate`, for this model: prints log-likelihood ratios and decides (default: the bundle's, if it has one)",
+        help="of `csc calibrate`, for this model: prints log-likelihood ratios and decides (default: the bundle's, if it has one)"
+        + (fitted and f"; {fitted}"),
     )
     parser.add_argument(
         "--prior", type=float, metavar="P", help=f"probability {prior}, before anything is heard (default: 0.5)"

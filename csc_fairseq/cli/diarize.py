@@ -3,8 +3,7 @@
 import argparse
 from pathlib import Path
 
-from csc_fairseq.cli.model_options import add_model_arguments, add_resample_argument, load_model
-from csc_fairseq.errors import InputError
+from csc_fairseq.cli.model_options import add_model_arguments, add_resample_argument, add_talker_arguments, load_model
 
 SUMMARY = "write who speaks when: RTTM, talking times, a page to look at, a file per talker"
 EXAMPLE = """\
@@ -25,9 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="for NAME.rttm, NAME.tsv, NAME.html, and NAME.json, by which the same command knows what is done",
     )
-    number = parser.add_mutually_exclusive_group()
-    number.add_argument("--talkers", type=int, metavar="N", help="how many talk (default: as many as are found)")
-    number.add_argument("--most", type=int, metavar="N", help="how many talk at most")
+    add_talker_arguments(parser, where="")
     parser.add_argument("--separated", action="store_true", help="also NAME_talker_1.wav, ...: what each of them says")
     parser.add_argument(
         "--reference",
@@ -42,19 +39,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints the talking times of each recording, and its errors with --reference. If nobody speaks in it, that is an answer."""
+    """Prints the talking times of each recording, and its errors with --reference. That no voice is found is an answer."""
     from tqdm import tqdm
 
-    from csc_fairseq.diarization.recordings import DiarizeOptions, diarize_files, seconds_of
+    from csc_fairseq.diarization.recordings import DiarizeOptions, diarize_files, refuse_results, seconds_of
     from csc_fairseq.diarization.scoring import Scorer, read_references
 
-    for option, count in (("--talkers", arguments.talkers), ("--most", arguments.most)):
-        if count is not None and count < 1:
-            raise InputError(f"{option} {count}: expected 1 at least")
     files = arguments.files
     scorer, references = None, {}
     if arguments.reference:
         scorer = Scorer()
+        refuse_results(arguments.reference, files, arguments.out)
         references = read_references(arguments.reference, seconds_of(files))
     model = load_model(arguments)
     options = DiarizeOptions(arguments.talkers, arguments.most, arguments.separated, arguments.resample)

@@ -17,7 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of this verb."""
     parser.add_argument("name", help="whose voice it is")
     parser.add_argument(
-        "files", nargs="+", metavar="FILE", help="recordings of this voice alone; three are far better than one"
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="recordings of this voice alone; three are far better than one (csc calibrate "
+        "--enrol-utterances as many, for decisions)",
     )
     parser.add_argument(
         "--to",

@@ -17,7 +17,12 @@ ABSENT = "absent"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of this verb."""
-    parser.add_argument("mix", metavar="MIX", help="recording of any length, in which others may talk at the same time")
+    parser.add_argument(
+        "mix",
+        nargs="?",
+        metavar="MIX",
+        help="recording of any length, in which others may talk at the same time; without it, the last of --enrol",
+    )
     parser.add_argument(
         "--enrol",
         nargs="+",
@@ -32,43 +37,56 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         type=Path,
         metavar="WAV",
-        help="file to write; if the voice is absent, one of an earlier command is removed",
+        help="file to write; if the voice is absent, none is written, and one that is there stays as it is",
     )
-    add_acceptance_arguments(parser, "that the voice is in the recording")
+    add_acceptance_arguments(
+        parser,
+        "that the voice is in the recording",
+        "fit it with --seconds as long as MIX, and --enrol-utterances as many as recordings ENROL",
+    )
     add_resample_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the file that was written, or the word absent, then how that was decided in lines that begin with #.
 
-    Both are answers: status 0. Nobody speaks at all: absent, whatever the options.
+    Both are answers: status 0. Where no voice is found at all: absent, whatever the options. Then nothing is written or removed: a
+    file at --out may be of anybody.
     """
     from csc_fairseq.data.audio import write_wav
-    from csc_fairseq.diarization.enrolment import enrolled_voice
+    from csc_fairseq.decisions.enrolment import voice_of
     from csc_fairseq.diarization.extraction import extract_voice
     from csc_fairseq.files import replacing
 
     out = arguments.out
+    *enrol, last = arguments.enrol
+    if arguments.mix is not None:
+        enrol, mix = arguments.enrol, arguments.mix
+    elif enrol:  # csc extract --enrol E1 E2 MIX: all of them are behind --enrol
+        mix = last
+    else:
+        raise InputError(f"{last}: is the only recording; give the one to draw the voice out of, too")
     if out.suffix.lower() != ".wav":
         raise InputError(f"{out}: expected a name that ends in .wav")
-    if out.resolve() in {Path(file).resolve() for file in (arguments.mix, *arguments.enrol)}:
+    if out.resolve() in {Path(file).resolve() for file in (mix, *enrol)}:
         raise InputError(f"{out}: is one of the recordings and would be overwritten; choose another --out")
     model = load_model(arguments)
     model.require_separation()
     acceptance = load_acceptance(arguments, model)
-    voice = enrolled_voice(model, arguments.enrol, arguments.resample)
-    found = extract_voice(model, arguments.mix, voice, arguments.resample)
+    voice = voice_of(model, enrol, arguments.resample)
+    found = extract_voice(model, mix, voice.centre, arguments.resample)
     if found is None or (acceptance.decides and not acceptance.accepts(found.cosine)):
-        out.unlink(missing_ok=True)
         print(ABSENT)
+        if out.exists():
+            print(f"# {out}: was there before and is not of this command")
     else:
         with replacing(out) as temporary:
             write_wav(temporary, found.samples, model.sample_rate)
         print(out)
     if found is None:
-        print(f"# {arguments.mix}: nobody speaks in it")
+        print(f"# {mix}: no voice was found in it")
         return 0
     scores = zip(acceptance.columns, acceptance.scores(found.cosine), strict=True)
-    print(f"# {arguments.mix}: the most similar talker has {', '.join(f'{name} {score}' for name, score in scores)}")
-    print(f"# {acceptance}")
+    print(f"# {mix}: the most similar talker has {', '.join(f'{name} {score}' for name, score in scores)}")
+    print(*acceptance.remarks([found.heard], [len(voice.enrolments)]), f"# {acceptance}", sep="\n")
     return 0

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from csc_fairseq.cli.acceptance import add_acceptance_arguments, load_acceptance
 from csc_fairseq.cli.model_options import add_model_arguments, add_resample_argument, load_model
+from csc_fairseq.errors import InputError
 
 SUMMARY = "say where one voice speaks in recordings, from when to when"
 EXAMPLE = """\
@@ -15,7 +16,7 @@ csc find anna_1.wav --in meeting.wav --model csc.pt     # every window with its 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of this verb."""
-    parser.add_argument("enrol", nargs="+", metavar="ENROL", help="recordings of this voice alone; they are averaged")
+    parser.add_argument("enrol", nargs="*", metavar="ENROL", help="recordings of this voice alone; they are averaged")
     parser.add_argument(
         "--in",
         dest="recordings",
@@ -26,7 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="recordings of any length, in which others may talk at the same time",
     )
     add_model_arguments(parser)
-    add_acceptance_arguments(parser, "that the voice is heard in a window of three seconds")
+    add_acceptance_arguments(
+        parser,
+        "that the voice is heard in a window of three seconds",
+        "fit it with --seconds 3, and --enrol-utterances as many as recordings ENROL",
+    )
     add_resample_argument(parser)
 
 
@@ -38,24 +43,30 @@ def run(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from csc_fairseq.data.audio import probe, require_format
-    from csc_fairseq.diarization.enrolment import enrolled_voice
+    from csc_fairseq.decisions.enrolment import voice_of
     from csc_fairseq.diarization.finding import find_voice, window_stretches
 
+    if not arguments.enrol:
+        raise InputError(
+            "no recording of the voice; give them first, as all after --in are searched: csc find ENROL... --in REC..."
+        )
     model = load_model(arguments)
     acceptance = load_acceptance(arguments, model)
     for file in arguments.recordings:  # all, before the first of them takes long
         require_format(file, probe(file), model.sample_rate, arguments.resample)
-    voice = enrolled_voice(model, arguments.enrol, arguments.resample)
+    enrolled = voice_of(model, arguments.enrol, arguments.resample)
+    voice, heard_seconds = enrolled.centre, set()
     print("recording", "start", "end", *acceptance.columns, sep="\t")
     files = tqdm(arguments.recordings, desc="find", unit="file", leave=False, disable=None)
     for file in files:
         windows = model.windows(Path(file), resample=arguments.resample)
+        heard_seconds.add(windows.length / windows.sample_rate)
         heard = window_stretches(windows, voice)
         found = find_voice(windows, voice, acceptance.accepts) if acceptance.decides else heard
         for one in found:
             tqdm.write("\t".join([file, f"{one.start:.2f}", f"{one.end:.2f}", *acceptance.scores(one.cosine)]))
         if not heard:
-            tqdm.write(f"# {file}: nobody speaks in it")
+            tqdm.write(f"# {file}: no voice was found in it")
         elif not found:
             best = max(heard, key=lambda one: one.cosine)
             tqdm.write(
@@ -65,5 +76,5 @@ def run(arguments: argparse.Namespace) -> int:
                     for name, score in zip(acceptance.columns, acceptance.scores(best.cosine), strict=True)
                 )
             )
-    print(f"# {acceptance}")
+    print(*acceptance.remarks(heard_seconds, [len(enrolled.enrolments)]), f"# {acceptance}", sep="\n")
     return 0

@@ -17,12 +17,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", metavar="FILE", help="recordings of any length, in which several may talk")
     parser.add_argument("--gallery", required=True, type=Path, metavar="NPZ", help="enrolled voices, of `csc enrol`")
     add_model_arguments(parser)
-    add_decision_arguments(parser, "that a talker is in the gallery, shared evenly by its voices")
+    add_decision_arguments(
+        parser,
+        "that a talker is in the gallery, shared evenly by its voices",
+        "fit it with --seconds as long as the recordings, and --enrol-utterances as many as each voice of the gallery has",
+    )
     add_resample_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints a table with a line for each talker heard, columns separated by tabs. Lines that begin with # are not of it."""
+    """Prints a table with a line for each talker heard, columns separated by tabs. Lines that begin with # are not of it.
+
+    nearest, cosine and llr are of the voice most like the talker, whoever else it is like. voice is the decision; a voice
+    is at most one talker of a recording.
+    """
+    import numpy as np
     from tqdm import tqdm
 
     from csc_fairseq.data.audio import probe, require_format
@@ -33,23 +42,36 @@ def run(arguments: argparse.Namespace) -> int:
     model = load_model(arguments)
     decider = load_decider(arguments, model)
     gallery = read_gallery(arguments.gallery, ModelIdentity.of(model, arguments.model))
+    lengths = []
     for file in arguments.files:  # all, before the first of them takes long
-        require_format(file, probe(file), model.sample_rate, arguments.resample)
+        info = probe(file)
+        require_format(file, info, model.sample_rate, arguments.resample)
+        lengths.append(info.frames / info.sample_rate)
     names, centres = [voice.name for voice in gallery.voices], gallery.centres
     columns = ("recording", "talker", "seconds", "nearest", "cosine")
     print(*columns, *(() if decider is None else ("llr", "voice", "probability")), sep="\t")
     for file in tqdm(arguments.files, desc="identify", unit="file", leave=False, disable=None):
         talkers = heard_talkers(model, file, arguments.resample)
         if not talkers:
-            tqdm.write(f"# {file}: nobody is heard")
-        for number, talker in enumerate(talkers, start=1):
-            cosines = centres @ talker.embedding
-            best = int(cosines.argmax())
-            row = [file, str(number), f"{talker.seconds:.1f}", names[best], f"{cosines[best]:.4f}"]
-            if decider is not None:
-                llrs = decider.calibration.llr(cosines)
-                found = decider.point.identified(llrs)
-                row += [f"{llrs[best]:+z.2f}", names[best] if found.named else UNKNOWN, f"{found.posterior:.3f}"]
+            tqdm.write(f"# {file}: no voice was found in it")
+            continue
+        cosines = np.stack([talker.embedding for talker in talkers]) @ centres.T
+        llrs = None if decider is None else decider.calibration.llr(cosines)
+        decided = None if decider is None else decider.point.identified_apart(llrs)
+        for i, talker in enumerate(talkers):
+            best = int(cosines[i].argmax())
+            row = [file, str(i + 1), f"{talker.seconds:.1f}", names[best], f"{cosines[i, best]:.4f}"]
+            if decided is not None:
+                found = decided[i]
+                row += [
+                    f"{llrs[i, best]:+z.2f}",
+                    names[found.best] if found.named else UNKNOWN,
+                    f"{found.posterior:.3f}",
+                ]
             tqdm.write("\t".join(row))
-    print(f"# {NO_THRESHOLD if decider is None else decider}")
+    if decider is None:
+        print(f"# {NO_THRESHOLD}")
+    else:
+        remarks = decider.remarks(lengths, [len(voice.enrolments) for voice in gallery.voices])
+        print(*remarks, f"# {decider}", sep="\n")
     return 0

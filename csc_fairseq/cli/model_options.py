@@ -27,14 +27,16 @@ def add_resample_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_talker_arguments(parser: argparse.ArgumentParser) -> None:
-    """--talkers or --most, whole numbers from 1; None without them."""
+def add_talker_arguments(
+    parser: argparse.ArgumentParser,
+    where: str = f" in recordings over {LONG:g} s; shorter ones have the streams that the model was trained with",
+) -> None:
+    """--talkers or --most, whole numbers from 1; None without them. where: of which recordings, for the help."""
     counts = parser.add_mutually_exclusive_group()
-    of = f"in recordings over {LONG:g} s; shorter ones have the streams that the model was trained with"
     counts.add_argument(
-        "--talkers", type=_count, metavar="N", help=f"how many people talk {of} (default: as many as are found)"
+        "--talkers", type=_count, metavar="N", help=f"how many people talk{where} (default: as many as are found)"
     )
-    counts.add_argument("--most", type=_count, metavar="N", help=f"how many people talk at most {of}")
+    counts.add_argument("--most", type=_count, metavar="N", help=f"how many people talk at most{where}")
 
 
 def _count(text: str) -> int:

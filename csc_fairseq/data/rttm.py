@@ -100,11 +100,20 @@ def speaking_seconds(turns: Iterable[Turn]) -> tuple[float, float]:
 
     Turns of one talker must not overlap each other; meeting is allowed.
     """
-    ends = sorted(edge for turn in turns for edge in ((turn.start, 1), (turn.end, -1)))
-    anybody = several = last = 0.0
-    speaking = 0
-    for time, step in ends:
-        anybody += (time - last) * (speaking > 0)
-        several += (time - last) * (speaking > 1)
-        speaking, last = speaking + step, time
+    turns = list(turns)
+    anybody, several = (sum(end - start for start, end in stretches(turns, least)) for least in (1, 2))
     return anybody, several
+
+
+def stretches(turns: Iterable[Turn], least: int) -> list[tuple[float, float]]:
+    """(start, end) in seconds of the stretches in which at least so many turns are, one or more; those that meet are one."""
+    found: list[tuple[float, float]] = []
+    speaking, since = 0, 0.0
+    for time, step in sorted(edge for turn in turns for edge in ((turn.start, 1), (turn.end, -1))):
+        if speaking >= least and time > since:
+            if found and found[-1][1] == since:
+                found[-1] = (found[-1][0], time)
+            else:
+                found.append((since, time))
+        speaking, since = speaking + step, time
+    return found

@@ -4,7 +4,7 @@ A file is JSON that people can read. It holds no name of a speaker.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ FORMAT, VERSION = "csc-calibration", 1
 EXPECTED = "expected a calibration, as `csc calibrate` writes it"
 LARGEST = 1e9  # of a scale or offset: scores are cosines, so more is no calibration
 LONGEST = 2**20  # bytes; a file of this kind has a few thousand
+ALIKE = 2.0  # recordings that are up to this many times longer or shorter are like each other (our choice)
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,30 @@ class Domain:
     def __str__(self) -> str:
         """One line for people."""
         names = ", ".join(str(condition["name"]) for condition in self.conditions)
-        return f"{self.speakers} speakers of {self.manifest}, {names}"
+        return (
+            f"{self.speakers} speakers of {self.manifest}, {names}; {self.seconds:g} s of each recording, "
+            f"{_recordings([self.enrol_utterances])} of each voice"
+        )
+
+    def unlike(self, heard: Collection[float], enrolments: Collection[int]) -> str | None:
+        """What is heard otherwise than this was fitted on, in a line for people; None where it is alike.
+
+        heard: seconds that one embedding is of, of each recording: of a window, or of the whole. At most ALIKE times more or less
+        is alike. enrolments: recordings of each voice. Neither is empty.
+        """
+        found, remedies = [], []
+        if not all(self.seconds / ALIKE <= seconds <= self.seconds * ALIKE for seconds in heard):
+            found.append(f"{_span(heard, '.1f')} s are heard at once, it was fitted on {self.seconds:g} s")
+            remedies.append("--seconds")
+        if set(enrolments) != {self.enrol_utterances}:
+            found.append(f"voices have {_recordings(enrolments)}, there {_recordings([self.enrol_utterances])}")
+            remedies.append("--enrol-utterances")
+        if not found:
+            return None
+        return (
+            f"the calibration is of something else: {'; '.join(found)}; ratios may mislead, another one can be fitted with "
+            f"csc calibrate {' and '.join(remedies)}"
+        )
 
 
 @dataclass(frozen=True)
@@ -176,6 +200,16 @@ def _calibration(entries: Entries) -> ModelCalibration:
         quality=_quality(entries.within("quality")),
         by_condition={name: _quality(by_condition.within(name)) for name in by_condition.values},
     )
+
+
+def _span(values: Collection[float], form: str = "d") -> str:
+    """ "3", or "1 to 3"."""
+    texts = [f"{value:{form}}".removesuffix(".0") for value in (min(values), max(values))]
+    return " to ".join(dict.fromkeys(texts))
+
+
+def _recordings(counts: Collection[int]) -> str:
+    return f"{_span(counts)} recording{'s' if max(counts) > 1 else ''}"
 
 
 def _digests(entries: Entries) -> dict[str, str]:

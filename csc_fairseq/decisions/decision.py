@@ -63,6 +63,25 @@ class OperatingPoint:
         named = self.cost_false_alarm * wrong <= self.cost_miss * float(shares.sum())
         return Identification(best, named, float(shares[best] / (absent + shares.sum())))
 
+    def identified_apart(self, llrs: npt.ArrayLike) -> list["Identification"]:
+        """The same for all T talkers of a recording, who are different people, so that a voice is at most one of them; [T, N].
+
+        Voices are shared out so that all together are most probable (our choice), and `identified` decides of each talker between
+        the voices that no other one has. Who was taken for two talkers is named once. posterior: given what the others have.
+        """
+        from scipy.optimize import linear_sum_assignment  # takes a second
+
+        ratios = np.asarray(llrs, dtype=np.float64)
+        talkers, voices = ratios.shape
+        weights = np.clip(ratios + self._log_odds - math.log(voices), -700, 700)
+        # One more column for each talker: nobody of the gallery, whose weight is 0.
+        rows, columns = linear_sum_assignment(np.hstack([weights, np.zeros((talkers, talkers))]), maximize=True)
+        open_to = np.ones_like(ratios, dtype=bool)
+        for row, column in zip(rows, columns, strict=True):
+            if column < voices:
+                open_to[np.arange(talkers) != row, column] = False
+        return [self.identified(np.where(free, own, -np.inf)) for own, free in zip(ratios, open_to, strict=True)]
+
     def __str__(self) -> str:
         return (
             f"prior {self.prior:g}, a miss costs {self.cost_miss:g}, a false alarm {self.cost_false_alarm:g}: "

@@ -1,11 +1,12 @@
-"""From a recording of one person to a row of a gallery."""
+"""From recordings of one person to a voice, or to rows of a gallery."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from csc_fairseq.data.audio import is_silent
-from csc_fairseq.decisions.gallery import Enrolment
+from csc_fairseq.decisions.gallery import Enrolment, Voice, each_once
 from csc_fairseq.digests import file_digest
 from csc_fairseq.errors import InputError
 from csc_fairseq.inference.embedding_model import EmbeddingModel
@@ -31,3 +32,13 @@ def enrolment_of(model: EmbeddingModel, file: str | Path, resample: bool = False
         raise InputError(f"{file}: is {seconds:.2f} s of digital silence, expected a voice; record it again")
     embedding = np.asarray(model.embed(samples.numpy()), dtype=np.float32)
     return Enrolment(Path(file).name, file_digest(Path(file)), seconds, embedding)
+
+
+def voice_of(model: EmbeddingModel, files: Sequence[str | Path], resample: bool = False) -> Voice:
+    """The voice of one or several recordings, which need no gallery; it has their names. A recording counts once.
+
+    InputError: a recording that `enrolment_of` refuses, or embeddings that cancel out.
+    """
+    voice = Voice(", ".join(map(str, files)), each_once(enrolment_of(model, file, resample) for file in files))
+    voice.centre  # noqa: B018  # an error now
+    return voice

@@ -6,7 +6,7 @@ the embedding of every recording, so voices can be extended; it holds no audio.
 
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,6 +39,14 @@ class Enrolment:
     embedding: np.ndarray
 
 
+def each_once(enrolments: Iterable[Enrolment]) -> tuple[Enrolment, ...]:
+    """Without those whose content an earlier one has."""
+    each: dict[str, Enrolment] = {}
+    for one in enrolments:
+        each.setdefault(one.digest, one)
+    return tuple(each.values())
+
+
 @dataclass(frozen=True)
 class Voice:
     """name: of the person. enrolments: one at least, in the order in which they were enrolled, each recording once."""
@@ -52,9 +60,7 @@ class Voice:
         mean = np.mean([one.embedding for one in self.enrolments], axis=0, dtype=np.float64)
         norm = np.linalg.norm(mean)
         if norm < ROUNDING:
-            raise InputError(
-                f"{self.name}: the embeddings of its recordings cancel out; enrol one person under one name"
-            )
+            raise InputError(f"{self.name}: the embeddings of the recordings cancel out; are all of one person?")
         return np.asarray(mean / norm, dtype=np.float32)
 
     @property
@@ -94,10 +100,7 @@ class Gallery:
                         f"replace the recordings of {other.name}"
                     )
         kept = () if old is None or replace_voice else old.enrolments
-        each: dict[str, Enrolment] = {}
-        for one in (*kept, *enrolments):
-            each.setdefault(one.digest, one)
-        voice = Voice(name, tuple(each.values()))
+        voice = Voice(name, each_once((*kept, *enrolments)))
         voice.centre  # noqa: B018  # an error now, not when somebody is looked for
         if old is None:
             return replace(self, voices=(*self.voices, voice))
@@ -137,6 +140,8 @@ def read_gallery(path: str | Path, model: ModelIdentity) -> Gallery:
     InputError: no such file, not a gallery, a damaged one, one of another version, one of another model.
     """
     expected = "expected a gallery, as `csc enrol` writes it"
+    if Path(path).is_dir():
+        raise InputError(f"{path}: is a folder; {expected}")
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file; {expected}")
     try:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from csc_fairseq.data.audio import probe
-from csc_fairseq.inference.embedding_model import LONG, EmbeddingModel
+from csc_fairseq.inference.embedding_model import EmbeddingModel
 
 
 class HeardTalker(NamedTuple):
@@ -17,17 +17,17 @@ class HeardTalker(NamedTuple):
 
 
 def heard_talkers(model: EmbeddingModel, file: str | Path, resample: bool = False) -> list[HeardTalker]:
-    """The talkers of a recording of any length, who talks most first; none where nobody speaks.
+    """The talkers of a recording of any length, who talks most first; none where no voice is found.
 
-    A recording up to LONG seconds is heard at once, as calibrations hear it, a longer one in windows.
+    A recording that the model can hear at once is heard so, as calibrations hear it, a longer one in windows.
 
     resample: see `EmbeddingModel`. InputError for what `EmbeddingModel.windows` refuses.
     """
     from csc_fairseq.inference.talkers import find_talkers  # imports scipy, which takes a second
 
-    info = probe(file)
-    if info.frames <= LONG * info.sample_rate:
-        windows = model.windows(file, length=LONG, hop=LONG, resample=resample)
+    info, at_once = probe(file), model.longest / model.sample_rate
+    if info.frames <= at_once * info.sample_rate:
+        windows = model.windows(file, length=at_once, hop=at_once, resample=resample)
     else:
         windows = model.windows(file, resample=resample)
     found = find_talkers(windows)

@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 
-from csc_fairseq.data.rttm import Turn
+from csc_fairseq.data.rttm import Turn, stretches
 from csc_fairseq.diarization import timeline
 from csc_fairseq.diarization.turns import TalkingTime, name_of
 from csc_fairseq.inference.talkers import Talkers
@@ -170,12 +170,12 @@ def embedding_map(windows: Windows, talkers: Talkers) -> tuple[bytes, str]:
 def _summary(page: RecordingPage) -> str:
     length = timeline.clock(page.seconds, 0.1)
     if not page.times:
-        return f"Nobody speaks in this recording of {length}: no stream of any window holds a voice."
+        return f"No voice was found in this recording of {length}."
     count = len(page.times)
     checked = "A model decided this by itself; nobody has checked it."
     if count == 1:
         return f"One talker in {length}. {checked}"
-    together = sum(end - start for start, end in timeline.overlaps(page.turns))
+    together = sum(end - start for start, end in stretches(page.turns, 2))
     return (
         f"{count} talkers in {length}, numbered by talking time. Several speak at once for {together:.1f} s. {checked}"
     )

@@ -61,7 +61,7 @@ class Diarized:
         """What to print: a line, and one for each talker."""
         known = " (as it was: the same recording, model and options)" if self.kept else ""
         if not self.rows:
-            return f"{self.file}: nobody speaks in its {self.seconds:.1f} s; {self.page}{known}"
+            return f"{self.file}: no voice was found in its {self.seconds:.1f} s; {self.page}{known}"
         people = f"{len(self.rows)} talker{'s' if len(self.rows) > 1 else ''}"
         lines = [f"{self.file}: {people} in {self.seconds:.1f} s; {self.page}{known}"]
         for talker, spoken, alone, share, turns in self.rows:
@@ -87,6 +87,17 @@ def seconds_of(files: Sequence[Path]) -> dict[str, float]:
     return found
 
 
+def refuse_results(references: Sequence[Path], files: Sequence[Path], out: Path) -> None:
+    """InputError if one of the references is the RTTM that the diarization of these recordings writes in this folder."""
+    results = {(out / f"{file_id_of(file)}.rttm").resolve() for file in files}
+    for path in references:
+        if path.resolve() in results:
+            raise InputError(
+                f"{path}: is what `csc diarize` writes here, so it is no reference; move a corrected one away, or choose "
+                "another --out"
+            )
+
+
 def diarize_files(
     model: EmbeddingModel, model_file: Path, files: Sequence[Path], out: Path, options: DiarizeOptions
 ) -> Iterator[Diarized]:
@@ -99,8 +110,9 @@ def diarize_files(
         One result a recording, in their order, once its files are written.
 
     Raises:
-        InputError: before any work, a file in the way that no diarization wrote, a faulty header or another rate, two recordings of
-            one name, a model that does not separate with `separated`; then a faulty recording, or a folder that cannot be written.
+        InputError: before any work, a file in the way that no diarization wrote or that was changed since, a faulty header or
+            another rate, two recordings of one name, a model that does not separate with `separated`; then a faulty recording, or a
+            folder that cannot be written.
     """
     seconds = seconds_of(files)
     if options.separated:

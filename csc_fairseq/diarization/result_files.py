@@ -1,7 +1,8 @@
 """The files of a diarization: written as a whole, told apart from other files, known again when the command is repeated.
 
 NAME.json lists the files beside it and what they were made from. It is written twice: before the files, so that whatever an
-interrupted command leaves is known to be ours, and after them, with their digests, which make it complete.
+interrupted command leaves is known to be ours, and after them, with their digests, which make it complete. A file that was changed
+since then is the user's: it is not replaced. What an interrupted command leaves is.
 """
 
 import json
@@ -39,7 +40,7 @@ class ResultFiles:
         return self.folder / f"{self.name}{ending}"
 
     def complete(self) -> bool:
-        """Whether all files are there, as they were written, and made from the same origin. InputError as of `claimed`."""
+        """Whether all files are there, as they were written, and made from the same origin. InputError as of `require_ours`."""
         found = self._read()
         if found is None or found["origin"] != self.origin or found["digests"] is None:
             return False
@@ -49,13 +50,21 @@ class ResultFiles:
             return False
 
     def require_ours(self, endings: Sequence[str]) -> None:
-        """InputError if one of these files is there and not on the list, or the list is of somebody else."""
+        """InputError if one of these files is there and not on the list, if one on the list was changed after it was written, or
+        the list is of somebody else.
+        """
         ours = self._listed()
         for ending in endings:
             path = self.path(ending)
             if path.exists() and path.name not in ours:
                 raise InputError(
                     f"{path}: is there, and no `csc diarize` wrote it; move it away, or choose another --out"
+                )
+        for name, digest in self._digests().items():
+            path = self.folder / name
+            if path.exists() and file_digest(path) != digest:
+                raise InputError(
+                    f"{path}: was changed since `csc diarize` wrote it, and would be lost; move it away, or choose another --out"
                 )
 
     @contextmanager
@@ -85,6 +94,11 @@ class ResultFiles:
         found = self._read()
         return set() if found is None else set(found["files"])
 
+    def _digests(self) -> dict[str, str]:
+        """By name; none before all files are written."""
+        found = self._read()
+        return {} if found is None or found["digests"] is None else found["digests"]
+
     def _read(self) -> dict[str, Any] | None:
         """The list's content; None if there is no list."""
         try:
@@ -93,6 +107,8 @@ class ResultFiles:
             if content["format"] != FORMAT or not {"origin", "digests"} <= set(content):
                 raise ValueError(self.listing)
             if not all(Path(name).name == name and name.startswith(self.name) for name in names):
+                raise ValueError(self.listing)
+            if content["digests"] is not None and set(content["digests"]) != set(names):
                 raise ValueError(self.listing)
         except FileNotFoundError:
             return None

@@ -5,11 +5,13 @@ speech; above 1 where false alarms abound. A collar of 0.25 s leaves out so much
 as in the evaluations of NIST. JER, the Jaccard error rate of DIHARD: every talker counts alike, however little they speak.
 """
 
+import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from csc_fairseq.data.rttm import Turn, read_rttm
 from csc_fairseq.errors import InputError
@@ -23,18 +25,25 @@ REMEDY = "pip install 'csc-fairseq[diarization]'"
 
 
 @dataclass(frozen=True)
-class Errors:
-    """Rates of one way to count, as shares of the reference's speech (0 to 1, false alarms and der also above).
-
-    collar: seconds on each side of a boundary. overlap: whether stretches in which several talk are counted.
-    """
+class ErrorSeconds:
+    """Seconds of error by one way to count DER. collar: seconds on each side of a boundary. overlap: whether it is counted."""
 
     collar: float
     overlap: bool
-    der: float
+    total: float
     missed: float
     false_alarm: float
     confusion: float
+
+    @property
+    def wrong(self) -> float:
+        """All errors."""
+        return self.missed + self.false_alarm + self.confusion
+
+    @property
+    def der(self) -> float:
+        """All errors as a share of the reference's speech; without any, 1 if there are errors."""
+        return self.wrong / self.total if self.total else float(self.wrong > 0)
 
     @property
     def name(self) -> str:
@@ -46,14 +55,15 @@ class Errors:
 class Score:
     """Errors by the four ways to count, and the Jaccard error rate (collar 0, with overlap)."""
 
-    errors: tuple[Errors, ...]
+    errors: tuple[ErrorSeconds, ...]
     jer: float
 
     def text(self) -> str:
         """A table in %, for a terminal."""
         rows: list[tuple[str, ...]] = [("", "DER", "missed", "false alarm", "confusion")]
         for one in self.errors:
-            rates = (one.der, one.missed, one.false_alarm, one.confusion)
+            parts = [one.missed, one.false_alarm, one.confusion]
+            rates = [one.der, *(part / one.total if one.total else 0.0 for part in parts)]
             rows.append((one.name, *(f"{100 * rate:.1f} %" for rate in rates)))
         lines = ["".join([f"  {row[0]:30}", *(f"{cell:>13}" for cell in row[1:])]) for row in rows]
         return "\n".join([*lines, f"  {'JER':30}{f'{100 * self.jer:.1f} %':>13}"])
@@ -66,33 +76,79 @@ class Scorer:
     """
 
     def __init__(self) -> None:
-        try:
-            from pyannote.metrics.diarization import DiarizationErrorRate, JaccardErrorRate
-        except ImportError as error:
-            raise InputError(f"DER and JER: pyannote.metrics cannot be imported ({error}); {REMEDY}") from error
-        # Their collar is the whole width around a boundary.
-        self._rates = {
-            (collar, overlap): DiarizationErrorRate(collar=2 * collar, skip_overlap=not overlap)
-            for collar, overlap in product(COLLARS, (True, False))
-        }
-        self._jaccard = JaccardErrorRate()
+        _pyannote_metrics()
+        self._errors: list[tuple[ErrorSeconds, ...]] = []
+        self._jaccard: list[tuple[float, float]] = []
 
     def add(self, reference: Sequence[Turn], found: Sequence[Turn], seconds: float) -> Score:
-        """The score of one recording of so many seconds. The names of talkers are free: the best mapping of them counts."""
-        from pyannote.core import Segment, Timeline
-
-        truth, guess, whole = annotation(reference), annotation(found), Timeline([Segment(0, seconds)])
-        errors = [_errors(*way, metric(truth, guess, uem=whole, detailed=True)) for way, metric in self._rates.items()]
-        return Score(tuple(errors), float(self._jaccard(truth, guess, uem=whole)))
+        """The score of one recording of so many seconds; see `diarization_errors`."""
+        errors, jaccard = diarization_errors(reference, found, seconds)
+        self._errors.append(errors)
+        self._jaccard.append(jaccard)
+        return Score(errors, _rate(jaccard))
 
     def total(self) -> Score:
         """The score of all recordings so far. ValueError if there is none."""
-        if not self._jaccard.results_:
+        if not self._errors:
             raise ValueError("no recording was scored")
-        errors = [
-            _errors(*way, {**metric.accumulated_, metric.name: abs(metric)}) for way, metric in self._rates.items()
-        ]
-        return Score(tuple(errors), float(abs(self._jaccard)))
+        return Score(
+            tuple(_sum(one_way) for one_way in zip(*self._errors, strict=True)),
+            _rate(tuple(map(sum, zip(*self._jaccard, strict=True)))),
+        )
+
+
+def _sum(errors: Sequence[ErrorSeconds]) -> ErrorSeconds:
+    """All by one way to count."""
+    seconds = [(one.total, one.missed, one.false_alarm, one.confusion) for one in errors]
+    return ErrorSeconds(errors[0].collar, errors[0].overlap, *map(sum, zip(*seconds, strict=True)))
+
+
+def _rate(jaccard: tuple[float, ...]) -> float:
+    wrong, talkers = jaccard
+    return wrong / talkers if talkers else 0.0
+
+
+def diarization_errors(
+    reference: Sequence[Turn], found: Sequence[Turn], seconds: float
+) -> tuple[tuple[ErrorSeconds, ...], tuple[float, float]]:
+    """Errors by the four ways to count, and the sum over talkers of the Jaccard error rate with their number.
+
+    By pyannote.metrics, over a recording of so many seconds. The names of talkers are free: the best mapping of them counts.
+    InputError if pyannote.metrics cannot be imported.
+    """
+    errors = [error_seconds(reference, found, seconds, *way) for way in product(COLLARS, (True, False))]
+    parts = _metric("JaccardErrorRate", {}, reference, found, seconds)
+    return tuple(errors), (parts["speaker error"], parts["speaker count"])
+
+
+def error_seconds(
+    reference: Sequence[Turn], found: Sequence[Turn], seconds: float, collar: float = 0.0, overlap: bool = True
+) -> ErrorSeconds:
+    """One way to count DER; see `diarization_errors`."""
+    # Their collar is the whole width around a boundary.
+    settings = {"collar": 2 * collar, "skip_overlap": not overlap}
+    parts = _metric("DiarizationErrorRate", settings, reference, found, seconds)
+    counted = (parts[name] for name in ("total", "missed detection", "false alarm", "confusion"))
+    return ErrorSeconds(collar, overlap, *counted)
+
+
+def _metric(
+    name: str, settings: Mapping[str, Any], reference: Sequence[Turn], found: Sequence[Turn], seconds: float
+) -> dict[str, float]:
+    """The components of a metric of pyannote."""
+    metric = getattr(_pyannote_metrics(), name)(**settings)
+    from pyannote.core import Segment, Timeline
+
+    whole = Timeline([Segment(0, seconds)])
+    parts = metric(annotation(reference), annotation(found), uem=whole, detailed=True)
+    return {part: float(value) for part, value in parts.items()}
+
+
+def _pyannote_metrics() -> ModuleType:
+    try:
+        return importlib.import_module("pyannote.metrics.diarization")
+    except ImportError as error:
+        raise InputError(f"DER and JER: pyannote.metrics cannot be imported ({error}); {REMEDY}") from error
 
 
 def annotation(turns: Sequence[Turn]) -> "Annotation":
@@ -119,6 +175,8 @@ def read_references(paths: Sequence[Path], seconds: Mapping[str, float]) -> dict
     places: dict[str, Path] = {}
     for path in paths:
         for file_id, turns in read_rttm(path).items():
+            if not turns:
+                continue  # all are without duration
             if file_id in found and file_id in seconds:
                 raise InputError(f"{path}: has turns of {file_id}, as {places[file_id]} has; give one of them")
             found[file_id], places[file_id] = turns, path
@@ -136,12 +194,3 @@ def read_references(paths: Sequence[Path], seconds: Mapping[str, float]) -> dict
                 "is it the RTTM of another recording?"
             )
     return {file_id: found[file_id] for file_id in seconds}
-
-
-def _errors(collar: float, overlap: bool, seconds: Mapping[str, float]) -> Errors:
-    """From the components of pyannote: seconds, and the rate."""
-    total = seconds["total"]
-    missed, false_alarm, confusion = (
-        seconds[name] / total if total else 0.0 for name in ("missed detection", "false alarm", "confusion")
-    )
-    return Errors(collar, overlap, float(seconds["diarization error rate"]), missed, false_alarm, confusion)

@@ -6,7 +6,7 @@ Positions along time are percentages and sizes of letters are pixels, so that a 
 from collections.abc import Sequence
 from html import escape
 
-from csc_fairseq.data.rttm import Turn
+from csc_fairseq.data.rttm import Turn, stretches
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b58900", "#56b4e9", "#6f4ba0", "#7a5230")
 """Told apart by colour-blind people: M. Okabe and K. Ito, with two further ones. Talkers are numbered, too."""
@@ -62,20 +62,6 @@ def strip_length(seconds: float) -> float:
     return next((step for step in steps if seconds <= MOST_STRIPS * step), seconds / MOST_STRIPS)
 
 
-def overlaps(turns: Sequence[Turn]) -> list[tuple[float, float]]:
-    """Stretches in which several talk, in seconds."""
-    found: list[tuple[float, float]] = []
-    speaking, since = 0, 0.0
-    for time, step in sorted(edge for turn in turns for edge in ((turn.start, 1), (turn.end, -1))):
-        if speaking > 1 and time > since:
-            if found and found[-1][1] == since:
-                found[-1] = (found[-1][0], time)
-            else:
-                found.append((since, time))
-        speaking, since = speaking + step, time
-    return found
-
-
 def _strip(turns: Sequence[Turn], talkers: Sequence[str], start: float, length: float, end: float) -> str:
     def place(time: float) -> float:
         return 100 * (min(max(time, start), end) - start) / length
@@ -94,7 +80,7 @@ def _strip(turns: Sequence[Turn], talkers: Sequence[str], start: float, length: 
         title = f"{turn.talker}, {clock(turn.start, 0.1)} to {clock(turn.end, 0.1)}"
         attributes = f'rx="1.5" fill="{colour_of(lane)}"'
         parts.append(bar(turn.start, turn.end, LANE * lane + (LANE - BAR) / 2, BAR, attributes, title))
-    for first, last in overlaps(turns):
+    for first, last in stretches(turns, 2):
         if first < end and last > start:
             parts.append(
                 bar(first, last, 0, height, 'class="both"', f"overlap, {clock(first, 0.1)} to {clock(last, 0.1)}")

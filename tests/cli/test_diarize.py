@@ -7,7 +7,7 @@ import pytest
 
 from csc_fairseq.cli.main import main
 from csc_fairseq.data.rttm import Turn, read_rttm, write_rttm
-from tests.making import syllables, voice, write_recording
+from tests.making import bundled, speaker_encoder, syllables, voice, write_recording
 
 
 @pytest.fixture
@@ -17,7 +17,9 @@ def meeting(tmp_path):
     return str(write_recording(tmp_path / "in" / "meeting.wav", samples))
 
 
-def test_files_of_a_meeting(meeting, bundle, encoder, tmp_path, capsys):
+def test_files_of_a_meeting(meeting, tmp_path, capsys):
+    encoder = speaker_encoder(1)  # both of its streams hold somebody
+    bundle = str(bundled(encoder, tmp_path / "model.pt"))
     words = ["diarize", meeting, "--model", bundle, "--talkers", "2", "--separated", "--out", str(tmp_path / "out")]
     assert main(words) == 0
     first, *talkers = capsys.readouterr().out.splitlines()
@@ -44,6 +46,21 @@ def test_reference(bundle, tmp_path, capsys):
     text = capsys.readouterr().out
     assert text.count("collar 0 s, with overlap") == text.count("JER") == 3
     assert text.index("meeting.wav: ") < text.index("other.wav: ") < text.index("all 2 recordings")
+    # What it wrote itself is no reference, by whatever path.
+    (tmp_path / "link").symlink_to(tmp_path / "out")
+    assert main([*words, str(tmp_path / "link" / "meeting.rttm"), str(tmp_path / "b.rttm")]) == 2
+    error = capsys.readouterr().err
+    assert "link/meeting.rttm: is what `csc diarize` writes here, so it is no reference; move a corrected" in error
+    # A corrected one stays as it is, with and without other options.
+    corrected = "SPEAKER meeting 1 0.000 2.000 <NA> <NA> anna <NA> <NA>\n"
+    (tmp_path / "out" / "meeting.rttm").write_text(corrected)
+    for options in ([], ["--most", "1"]):
+        assert main([*words[:-1], *options]) == 2
+        error = capsys.readouterr().err
+        assert (
+            "out/meeting.rttm: was changed since `csc diarize` wrote it, and would be lost; move it away, or" in error
+        )
+        assert (tmp_path / "out" / "meeting.rttm").read_text() == corrected and error.count("\n") == 1
     assert main([*words, str(tmp_path / "a.rttm")]) == 2
     assert "a.rttm: has no turns of other, file ids there: meeting; give the RTTM of" in capsys.readouterr().err
 
@@ -53,7 +70,10 @@ def test_no_speech_is_an_answer(samples, bundle, tmp_path, capsys):
     silence = str(write_recording(tmp_path / "silence.wav", samples))
     assert main(["diarize", silence, "--model", bundle, "--separated", "--out", str(tmp_path / "out")]) == 0
     printed = capsys.readouterr()
-    assert printed.out == f"{silence}: nobody speaks in its {len(samples) / 16000:.1f} s; {tmp_path}/out/silence.html\n"
+    assert (
+        printed.out
+        == f"{silence}: no voice was found in its {len(samples) / 16000:.1f} s; {tmp_path}/out/silence.html\n"
+    )
     assert printed.err == "" and (tmp_path / "out" / "silence.rttm").read_text() == ""
     assert sorted(json.loads((tmp_path / "out" / "silence.json").read_text())["files"]) == [
         "silence.html",
@@ -67,8 +87,6 @@ def test_bad_input(meeting, bundle, tmp_path, capsys):
     reference = str(tmp_path / "r.rttm")
     write_rttm(reference, "meeting", [Turn("anna", 0, 6)])
     cases = [
-        (["--talkers", "0"], "--talkers 0: expected 1 at least"),
-        (["--most", "-1"], "--most -1: expected 1 at least"),
         (
             ["--reference", reference],
             "r.rttm: anna speaks until 6.00 s, but meeting ends at 5.00 s; is it the RTTM of ",
@@ -83,5 +101,6 @@ def test_bad_input(meeting, bundle, tmp_path, capsys):
     assert "slow.wav: has 8000 Hz, expected 16000 Hz" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
     assert main(["diarize", slow, "--model", bundle, "--resample", "--out", str(tmp_path / "out")]) == 0
-    with pytest.raises(SystemExit):
-        main(["diarize", meeting, "--talkers", "2", "--most", "2", "--model", bundle, "--out", "x"])
+    for counts in (["--talkers", "2", "--most", "2"], ["--talkers", "0"]):
+        with pytest.raises(SystemExit):
+            main(["diarize", meeting, *counts, "--model", bundle, "--out", "x"])

@@ -86,27 +86,32 @@ def test_find_decides(material, bundle, encoder, centre, fitted, capsys):
     assert [row[:4] for row in by_calibration] == by_threshold
     for row in by_calibration:
         assert float(row[4]) == pytest.approx(10 * (float(row[3]) - middle), abs=0.01)
-    assert remarks[0].startswith(f"# {OperatingPoint()}; calibrated on 8 speakers")
+    assert remarks[0] == (
+        "# the calibration is of something else: 3 s are heard at once, it was fitted on 10 s; voices have 2 recordings, there "
+        "1 recording; ratios may mislead, another one can be fitted with csc calibrate --seconds and --enrol-utterances"
+    )
+    assert remarks[1].startswith(f"# {OperatingPoint()}; calibrated on 8 speakers")
     # The prior moves it: log((1 - P) / P) is 10 times the cosine's distance.
     prior = str(1 / (1 + np.exp(10 * (cosines[-1] + 0.01 - middle))))
     assert main([*words, "--calibration", fitted(middle), "--prior", prior]) == 0
     found, remarks = rows(capsys.readouterr().out)
     assert found == [] and f"{talk}: the voice is not found; the most similar window, " in remarks[0]
-    assert f"cosine {cosines[-1]:.3f}" in remarks[0] and len(remarks) == 2
+    assert f"cosine {cosines[-1]:.4f}" in remarks[0] and len(remarks) == 3
 
 
 def test_find_in_silence(material, bundle, tmp_path, capsys):
     silence = str(write_recording(tmp_path / "silence.wav", np.zeros(16000 * 4, np.float32)))
     assert main(["find", *material[0], "--in", silence, "--model", bundle, "--threshold", "-1"]) == 0
     found, remarks = rows(capsys.readouterr().out)
-    assert found == [] and remarks[0] == f"# {silence}: nobody speaks in it"
+    assert found == [] and remarks[0] == f"# {silence}: no voice was found in it"
 
 
 @pytest.mark.parametrize("long", [False, True])
-def test_extract(long, material, bundle, encoder, centre, fitted, tmp_path, capsys):
+def test_extract(long, material, bundle, encoder, centre, fitted, tmp_path, capsys, monkeypatch):
     enrol, file, _ = material
     if long:  # more than the network hears at once
-        file = str(write_recording(tmp_path / "long.wav", np.concatenate([voice(1, 6, 6.5), voice(2, 6, 6.5)])))
+        monkeypatch.setattr("csc_fairseq.inference.embedding_model.LONG", 3.0)
+        file = str(write_recording(tmp_path / "long.wav", np.concatenate([voice(1, 6, 2.0), voice(2, 6, 2.0)])))
     if long:
         found = encoder.conversation(file, waveforms=True)
         talkers = found.talkers.centres
@@ -132,19 +137,45 @@ def test_extract(long, material, bundle, encoder, centre, fitted, tmp_path, caps
         (["--calibration", fitted(cosine - 0.01), "--prior", "0.4"], False),  # log(0.6 / 0.4) is above 0.1
     ]
     for options, present in ways[:: 3 if long else 1]:
+        out.write_text("of before")
         assert main([*words, *options]) == 0
-        lines = capsys.readouterr().out.splitlines()
-        assert lines[0] == (str(out) if present else "absent") and out.exists() == present  # none of an earlier command
-        assert ("llr +0.10" in lines[1]) == ("--calibration" in options)
+        first, *lines = capsys.readouterr().out.splitlines()
+        assert first == (str(out) if present else "absent")
+        if not present:  # and nothing is touched
+            assert (
+                out.read_text() == "of before"
+                and lines.pop(0) == f"# {out}: was there before and is not of this command"
+            )
+            out.unlink()
+            assert main([*words, *options]) == 0 and not out.exists()
+            assert capsys.readouterr().out.splitlines() == ["absent", *lines]
+        assert ("llr +0.10" in lines[0]) == ("--calibration" in options)
+        # 1 s, or 4 s of the long one, and two enrolments.
+        assert any("of something else: " in line for line in lines) == ("--calibration" in options)
 
 
-def test_nobody_is_absent(material, bundle, tmp_path, capsys):
-    for seconds in (2, 13):
+def test_nobody_is_absent(material, bundle, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("csc_fairseq.inference.embedding_model.LONG", 3.0)
+    for seconds in (2, 4):
         silence = str(write_recording(tmp_path / f"{seconds}.wav", np.zeros(16000 * seconds, np.float32)))
         out = tmp_path / "voice.wav"
         assert main(["extract", silence, "--enrol", *material[0], "--model", bundle, "--out", str(out)]) == 0
-        assert capsys.readouterr().out.splitlines() == ["absent", f"# {silence}: nobody speaks in it"]
+        assert capsys.readouterr().out.splitlines() == ["absent", f"# {silence}: no voice was found in it"]
         assert not out.exists()
+
+
+def test_the_mixture_may_come_last(material, bundle, tmp_path, capsys):
+    enrol, mix, _ = material
+    options = ["--model", bundle, "--out", str(tmp_path / "voice.wav")]
+    printed = []
+    for words in (
+        ["--enrol", *enrol, mix, *options],
+        [*options, mix, "--enrol", *enrol],
+        ["--enrol", *enrol, *options, mix],
+    ):
+        assert main(["extract", *words]) == 0
+        printed.append(capsys.readouterr().out)
+    assert len(set(printed)) == 1 and f"# {mix}: the most similar talker has" in printed[0]
 
 
 def test_bad_input(material, bundle, fitted, tmp_path, capsys):
@@ -157,6 +188,14 @@ def test_bad_input(material, bundle, fitted, tmp_path, capsys):
     cases = [
         (["find", enrol[0], short, "--in", mix], "short.wav: has 0.30 s, expected 0.5 s of one voice at least"),
         (["extract", mix, "--enrol", silent, *out], "silent.wav: is 1.00 s of digital silence"),
+        (
+            ["find", "--in", mix, *enrol],
+            "no recording of the voice; give them first, as all after --in are searched: csc find ENR",
+        ),
+        (
+            ["extract", "--enrol", mix, *out],
+            "mix.wav: is the only recording; give the one to draw the voice out of, too",
+        ),
         ([*find, slow], "slow.wav: has 8000 Hz, expected 16000 Hz"),
         ([*find, "--threshold", "2"], "--threshold 2: expected a cosine, from -1 to 1"),
         ([*find, "--threshold", "0.5", "--calibration", "c.json"], "--threshold and --calibration: give one of them"),

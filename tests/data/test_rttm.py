@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from pyannote.database.util import load_rttm
 
-from csc_fairseq.data.rttm import Turn, read_rttm, speaking_seconds, write_rttm
+from csc_fairseq.data.rttm import Turn, read_rttm, speaking_seconds, stretches, write_rttm
 from tests.making import fails
 
 LINES = """SPKR-INFO a 1 <NA> <NA> <NA> unknown anna <NA> <NA>
@@ -110,3 +110,10 @@ def test_seconds_of_speech_and_of_overlap():
     assert several == pytest.approx(1.5)  # a and b from 3 to 4.25, c and b until 4.5
     assert speaking_seconds([]) == (0, 0)
     assert speaking_seconds([Turn("a", 0, 1), Turn("b", 1, 2)]) == (2, 0)
+
+
+def test_stretches():
+    three = [Turn("a", 0, 10), Turn("b", 2, 6), Turn("c", 4, 8), Turn("d", 10, 12)]
+    assert [stretches(three, least) for least in (1, 2, 3, 4)] == [[(0, 12)], [(2, 8)], [(4, 6)], []]
+    assert stretches([Turn("a", 0, 2), Turn("b", 2, 3)], 2) == [] == stretches([], 1)
+    assert stretches([Turn("a", 0, 1), Turn("b", 2, 3)], 1) == [(0, 1), (2, 3)]

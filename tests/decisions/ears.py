@@ -1,6 +1,5 @@
 """A model that knows synthetic voices apart without training, and what hears a conversation of them, by hand."""
 
-import sys
 from functools import cache
 from types import SimpleNamespace
 
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 
 from csc_fairseq.decisions.calibration_file import Domain, ModelCalibration, Quality
 from csc_fairseq.decisions.model_identity import ModelIdentity
+from csc_fairseq.inference import talkers as talkers_module
 from csc_fairseq.inference.embedding_model import EmbeddingModel
 from csc_fairseq.inference.recordings import read_recordings
 from csc_fairseq.verification.metrics.calibration import Calibration
@@ -18,7 +18,7 @@ from tests.making import SAMPLE_RATE, voice
 
 BANDS, FFT = 24, 512
 TURN = 4.0  # seconds: in a recording for `hears`, voices take turns of this length
-LEVEL = 1e-4  # below it nobody speaks
+LEVEL = 1e-4  # below it there is no voice
 
 
 class Ears(EmbeddingModel):
@@ -77,9 +77,8 @@ def hears(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
             active[talker, : len(part) // found.frame] = True
         return SimpleNamespace(centres=centres, active=active)
 
-    monkeypatch.setattr(EmbeddingModel, "windows", windows, raising=False)
-    module = SimpleNamespace(find_talkers=find_talkers)
-    monkeypatch.setitem(sys.modules, "csc_fairseq.inference.talkers", module)
+    monkeypatch.setattr(EmbeddingModel, "windows", windows)
+    monkeypatch.setattr(talkers_module, "find_talkers", find_talkers)
     return asked
 
 

@@ -19,7 +19,9 @@ def test_round_trip(calibration, tmp_path):
     assert read_calibration(path, renamed) == calibration
     assert list(path.parent.iterdir()) == [path]
     np.testing.assert_allclose(calibration.llr([[0.32, 1.0], [0.0, -1]]), [[0, 8.5], [-4, -16.5]])
-    assert str(calibration.domain) == "8 speakers of dev.tsv, clean, talker 0 dB"
+    assert str(calibration.domain) == (
+        "8 speakers of dev.tsv, clean, talker 0 dB; 10 s of each recording, 1 recording of each voice"
+    )
 
 
 def test_a_failed_write_leaves_the_old_file(calibration, tmp_path, monkeypatch):
@@ -81,3 +83,19 @@ def test_not_such_a_file(calibration, tmp_path):
         assert "c.json: is not JSON (" in fails(read_calibration, path, calibration.model)
     path.write_bytes(b" " * 2**21)
     assert "is no calibration" in fails(read_calibration, path, calibration.model)
+
+
+def test_what_is_heard_otherwise_than_it_was_fitted_on(calibration):
+    domain = calibration.domain  # 10 s, one recording of a voice
+    assert domain.unlike([5.0, 20.0], [1]) is None
+    assert domain.unlike([3.0], [1]) == (
+        "the calibration is of something else: 3 s are heard at once, it was fitted on 10 s; ratios may mislead, another one can "
+        "be fitted with csc calibrate --seconds"
+    )
+    both = domain.unlike([4.96, 1200.0], [2, 1, 3])
+    assert (
+        ": 5 to 1200 s are heard at once, it was fitted on 10 s; voices have 1 to 3 recordings, there 1 recording;"
+        in both
+    )
+    assert both.endswith("csc calibrate --seconds and --enrol-utterances")
+    assert ": voices have 2 recordings, there 1 recording; " in domain.unlike([10.0], [2])

@@ -99,3 +99,21 @@ def test_extreme_ratios_stay_finite():
 )
 def test_impossible_values(values, message):
     assert fails(lambda: OperatingPoint(**values)).startswith(message)
+
+
+def test_a_voice_is_one_talker_of_a_recording():
+    """Both are most like voice 0. The first is more so, the second is like nobody else, or also like voice 1."""
+    point, three = OperatingPoint(0.5), [[4.0, -5.0], [3.0, -5.0], [-5.0, -5.0]]
+    alone = [point.identified(llrs) for llrs in three]
+    assert [(one.best, one.named) for one in alone] == [(0, True), (0, True), (0, False)]
+    assert [one.named for one in point.identified_apart(three)] == [True, False, False]
+    found = point.identified_apart([[4.0, -5.0], [3.0, 2.5]])
+    assert [(one.best, one.named) for one in found] == [(0, True), (1, True)]
+    # Together the other way round is more probable, 3.5 + 3 against 4 + -5.
+    found = point.identified_apart([[4.0, 3.5], [3.0, -5.0]])
+    assert [(one.best, one.named) for one in found] == [(1, True), (0, True)]
+    # Voice 0 is taken: odds of voice 1 are exp(2.5) / 2.
+    odds = math.exp(2.5) / 2
+    assert point.identified_apart([[9.0, -5.0], [3.0, 2.5]])[1].posterior == pytest.approx(odds / (1 + odds))
+    for llrs in ([1.0, 2.0], [-1.0, 0.1]):  # a single talker
+        assert point.identified_apart([llrs]) == [point.identified(llrs)]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from csc_fairseq.decisions.decision import OperatingPoint
-from csc_fairseq.decisions.enrolment import enrolment_of
+from csc_fairseq.decisions.enrolment import enrolment_of, voice_of
 from csc_fairseq.decisions.gallery import Gallery
 from csc_fairseq.decisions.identification import heard_talkers
 from csc_fairseq.decisions.model_identity import ModelIdentity
@@ -38,6 +38,25 @@ def test_an_enrolment_is_what_the_model_embeds(tmp_path):
     slow = write_recording(tmp_path / "slow.wav", voice(0, 0, 1.0)[::2], 8000)
     assert "slow.wav: has 8000 Hz, expected 16000 Hz" in fails(enrolment_of, model, slow)
     assert enrolment_of(model, slow, True).seconds == pytest.approx(1.0)
+
+
+def test_a_voice_is_the_mean_of_its_recordings_each_once(model, tmp_path):
+    files = [write_recording(tmp_path / f"{take}.wav", voice(0, take, 1.0)) for take in range(2)]
+    copy = tmp_path / "copy.wav"
+    copy.write_bytes(files[0].read_bytes())
+    found = voice_of(model, [*files, files[0], copy])
+    assert [one.file for one in found.enrolments] == ["0.wav", "1.wav"]
+    mean = sum(model.embed(file) for file in files)
+    np.testing.assert_allclose(found.centre, mean / np.linalg.norm(mean), atol=1e-6)
+
+
+def test_recordings_that_cancel_out_are_named(model, tmp_path, monkeypatch):
+    files = [write_recording(tmp_path / f"{take}.wav", voice(0, take, 1.0)) for take in range(2)]
+    signs = iter((1.0, -1.0))
+    monkeypatch.setattr(model, "embed", lambda samples: next(signs) * np.eye(4)[0])
+    assert fails(voice_of, model, files) == (
+        f"{files[0]}, {files[1]}: the embeddings of the recordings cancel out; are all of one person?"
+    )
 
 
 def test_too_short_or_silent(model, tmp_path):

@@ -74,7 +74,7 @@ def test_one_talker_and_nobody():
     assert "One talker in 0:08.0." in one.text and "drawn out" not in one.text
     assert "hold nobody: 6." in one.text
     nobody = Page(render_page(content(count=0, voices=[])))
-    assert "Nobody speaks in this recording of 0:08.0" in nobody.text
+    assert "No voice was found in this recording of 0:08.0" in nobody.text
     tags = [tag for tag, _ in nobody.elements]
     assert tags.count("audio") == 1 and not {"svg", "img", "table"} & set(tags)
 

@@ -109,9 +109,9 @@ def test_fewer_talkers_leave_no_voice_behind(material):
 def test_nobody_speaks(material):
     model_file, files, out = material
     (result,) = diarize_files(MadeModel(ACTIVE[:0]), model_file, files[1:], out, DiarizeOptions(separated=True))
-    assert result.text() == f"{files[1]}: nobody speaks in its 8.0 s; {out}/c.html" and result.turns == []
+    assert result.text() == f"{files[1]}: no voice was found in its 8.0 s; {out}/c.html" and result.turns == []
     assert (out / "c.rttm").read_text() == "" and len((out / "c.tsv").read_text().splitlines()) == 1
-    assert "Nobody speaks" in (out / "c.html").read_text()
+    assert "No voice was found" in (out / "c.html").read_text()
     (again,) = diarize_files(MadeModel(ACTIVE), model_file, files[1:], out, DiarizeOptions(separated=True))
     assert again.kept and again.turns == []
 

@@ -23,12 +23,27 @@ def test_complete_until_something_changes(tmp_path):
     assert sorted(path.name for path in files.folder.iterdir()) == ["a.json", "a.rttm", "a.tsv"]
     assert not ResultFiles(files.folder, "a", ORIGIN | {"model": "other"}).complete()
     assert not ResultFiles(files.folder, "b", ORIGIN).complete()
-    files.path(".tsv").write_text("3")
-    assert not files.complete()
     files.path(".tsv").unlink()
     assert not files.complete()
     write(files, rttm="1", tsv="2")
     assert files.complete()
+
+
+def test_a_file_that_was_changed_stays(tmp_path):
+    files = ResultFiles(tmp_path, "a", ORIGIN)
+    write(files, rttm="1", wav="2")
+    before = files.listing.read_bytes()
+    for ending, ours in ((".rttm", "1"), (".wav", "2")):  # the second would be removed
+        files.path(ending).write_text("corrected")
+        assert not files.complete()
+        message = (
+            f"{files.path(ending)}: was changed since `csc diarize` wrote it, and would be lost; move it away, or "
+        )
+        assert fails(files.require_ours, [".rttm"]).startswith(message)
+        assert fails(lambda: write(files, rttm="3")).startswith(message)
+        assert files.path(ending).read_text() == "corrected" and files.listing.read_bytes() == before
+        files.path(ending).write_text(ours)
+    write(files, rttm="3")
 
 
 def test_files_of_an_earlier_command_go(tmp_path):

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from csc_fairseq.data.rttm import Turn, write_rttm
-from csc_fairseq.diarization.scoring import Scorer, read_references
+from csc_fairseq.diarization.scoring import Scorer, annotation, read_references
 from tests.making import fails
 
 # Anna 0 to 10 s, Bob 8 to 20 s: 22 s of speech, 18 s of it alone.
@@ -15,7 +15,13 @@ FOUND = [Turn("talker_2", 0, 9), Turn("talker_1", 9, 20), Turn("talker_3", 25, 2
 
 
 def rates(score) -> dict[tuple[float, bool], tuple[float, ...]]:
-    return {(one.collar, one.overlap): (one.der, one.missed, one.false_alarm, one.confusion) for one in score.errors}
+    return {
+        (one.collar, one.overlap): (
+            one.der,
+            *(part / one.total if one.total else 0 for part in (one.missed, one.false_alarm, one.confusion)),
+        )
+        for one in score.errors
+    }
 
 
 def test_errors_worked_out_by_hand():
@@ -51,6 +57,21 @@ def test_nothing_is_said_about_what_lies_beyond_the_recording():
     assert rates(Scorer().add([Turn("a", 0, 4.04)], [Turn("x", 0, 4)], 4))[0, True] == (0, 0, 0, 0)
 
 
+def test_rates_are_those_of_pyannote():
+    from pyannote.core import Segment, Timeline
+    from pyannote.metrics.diarization import DiarizationErrorRate, JaccardErrorRate
+
+    der, jer, scorer = DiarizationErrorRate(collar=0.5, skip_overlap=True), JaccardErrorRate(), Scorer()
+    for reference, found, seconds in ((REFERENCE, FOUND, 30), (FOUND, REFERENCE, 30), ([], FOUND, 30), ([], [], 5)):
+        score = scorer.add(reference, found, seconds)
+        sides, whole = (annotation(reference), annotation(found)), Timeline([Segment(0, seconds)])
+        assert rates(score)[0.25, False][0] == pytest.approx(der(*sides, uem=whole))
+        if reference:
+            assert score.jer == pytest.approx(jer(*sides, uem=whole))
+    assert rates(scorer.total())[0.25, False][0] == pytest.approx(abs(der))
+    assert scorer.total().jer == pytest.approx(abs(jer))
+
+
 def test_total_of_nothing():
     with pytest.raises(ValueError, match="no recording"):
         Scorer().total()
@@ -74,3 +95,9 @@ def test_references(tmp_path):
     message = fails(read_references, both, {"a": 12.0})
     assert message.startswith(f"{both[0]}: bob speaks until 20.00 s, but a ends at 12.00 s; is it the RTTM of another ")
     assert fails(read_references, [*both, both[0]], {"a": 20.0}).startswith(f"{both[0]}: has turns of a, as ")
+    # Turns without duration are none.
+    (tmp_path / "c.rttm").write_text("SPEAKER c 1 1.000 0.000 <NA> <NA> anna <NA> <NA>\n")
+    message = fails(read_references, [tmp_path / "c.rttm"], {"c": 30.0})
+    assert message.startswith(
+        f"{tmp_path}/c.rttm: has no turns of c, file ids there: none; give the RTTM of this recording"
+    )

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from csc_fairseq.data.rttm import Turn
-from csc_fairseq.diarization.timeline import clock, overlaps, strip_length, timeline
+from csc_fairseq.diarization.timeline import clock, strip_length, timeline
 from tests.pages import Page
 
 TURNS = [Turn("a", 10, 40), Turn("b", 30, 50), Turn("a", 90, 100)]
@@ -80,10 +80,3 @@ def test_axis_has_few_labels_that_rise(seconds):
 def test_clock():
     assert [clock(0), clock(59.96), clock(59.96, 0.1), clock(61.04, 0.1)] == ["0:00", "1:00", "1:00.0", "1:01.0"]
     assert clock(3725.5, 0.5) == "1:02:05.5"
-
-
-def test_overlaps():
-    assert overlaps(TURNS) == [(30, 40)]
-    three = [Turn("a", 0, 10), Turn("b", 2, 6), Turn("c", 4, 8), Turn("d", 10, 12)]
-    assert overlaps(three) == [(2, 8)]
-    assert overlaps([Turn("a", 0, 2), Turn("b", 2, 3)]) == [] == overlaps([])

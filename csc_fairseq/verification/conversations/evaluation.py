@@ -15,11 +15,11 @@ from tqdm import tqdm
 from csc_fairseq.data.audio import load_crop, probe
 from csc_fairseq.data.conversation_drawing import safe_names
 from csc_fairseq.data.conversation_folder import RecordedConversation, read_conversations
+from csc_fairseq.diarization.scoring import error_seconds
 from csc_fairseq.digests import file_digest
 from csc_fairseq.errors import InputError
 from csc_fairseq.files import replacing
 from csc_fairseq.verification.conversations.measured_store import KINDS, MeasuredStore
-from csc_fairseq.verification.conversations.measures import error_seconds
 from csc_fairseq.verification.conversations.summary import Summary, summarise, tables
 from csc_fairseq.verification.conversations.systems import System, make_system
 from csc_fairseq.verification.encoders.registry import read_source

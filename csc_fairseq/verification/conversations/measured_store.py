@@ -8,15 +8,14 @@ from typing import Any
 
 from csc_fairseq.data.audio import load_crop
 from csc_fairseq.data.conversation_folder import RecordedConversation
+from csc_fairseq.diarization.scoring import ErrorSeconds, diarization_errors
 from csc_fairseq.digests import code_digest, digest, file_digest
 from csc_fairseq.errors import InputError
 from csc_fairseq.files import replacing
 from csc_fairseq.verification.conversations.measures import (
-    ErrorSeconds,
     Measured,
     SeparationMeasure,
     VoiceMeasure,
-    diarization_errors,
     separation_measure,
     voice_measure,
 )

@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,30 +9,12 @@ from scipy.optimize import linear_sum_assignment
 
 from csc_fairseq.data.rttm import Turn
 from csc_fairseq.data.speech_activity import frame_samples
-from csc_fairseq.diarization.scoring import COLLARS, REMEDY, annotation
-from csc_fairseq.errors import InputError
+from csc_fairseq.diarization.scoring import ErrorSeconds
 from csc_fairseq.losses.si_snr import pairwise_si_snr
 from csc_fairseq.verification.conversations.systems import Diarized
 from csc_fairseq.verification.metrics.separation_quality import assign_streams
 
 FLOOR_DB = -30.0  # lowest SI-SNR that is told: of a stream that is silent where its talker speaks
-
-
-@dataclass(frozen=True)
-class ErrorSeconds:
-    """Seconds of error by one way to count DER. collar: seconds on each side of a boundary. overlap: whether it is counted."""
-
-    collar: float
-    overlap: bool
-    total: float
-    missed: float
-    false_alarm: float
-    confusion: float
-
-    @property
-    def wrong(self) -> float:
-        """All errors; DER is this over `total`."""
-        return self.missed + self.false_alarm + self.confusion
 
 
 @dataclass(frozen=True)
@@ -81,44 +61,6 @@ class Measured:
     found: int
     voices: tuple[VoiceMeasure, ...]
     separation: SeparationMeasure | None
-
-
-def diarization_errors(
-    reference: Sequence[Turn], found: Sequence[Turn], seconds: float
-) -> tuple[tuple[ErrorSeconds, ...], tuple[float, float]]:
-    """`Measured.errors` and `Measured.jaccard` by pyannote.metrics, over a recording of so many seconds.
-
-    InputError if pyannote.metrics cannot be imported.
-    """
-    errors = [error_seconds(reference, found, seconds, *way) for way in product(COLLARS, (True, False))]
-    parts = _metric("JaccardErrorRate", {}, reference, found, seconds)
-    return tuple(errors), (parts["speaker error"], parts["speaker count"])
-
-
-def error_seconds(
-    reference: Sequence[Turn], found: Sequence[Turn], seconds: float, collar: float = 0.0, overlap: bool = True
-) -> ErrorSeconds:
-    """One way to count DER; see `diarization_errors`."""
-    # Their collar is the whole width around a boundary.
-    settings = {"collar": 2 * collar, "skip_overlap": not overlap}
-    parts = _metric("DiarizationErrorRate", settings, reference, found, seconds)
-    counted = (parts[name] for name in ("total", "missed detection", "false alarm", "confusion"))
-    return ErrorSeconds(collar, overlap, *counted)
-
-
-def _metric(
-    name: str, settings: Mapping[str, Any], reference: Sequence[Turn], found: Sequence[Turn], seconds: float
-) -> dict[str, float]:
-    """The components of a metric of pyannote."""
-    try:
-        from pyannote.core import Segment, Timeline
-        from pyannote.metrics import diarization
-    except ImportError as error:
-        raise InputError(f"DER and JER: pyannote.metrics cannot be imported ({error}); {REMEDY}") from error
-    metric = getattr(diarization, name)(**settings)
-    whole = Timeline([Segment(0, seconds)])
-    parts = metric(annotation(reference), annotation(found), uem=whole, detailed=True)
-    return {part: float(value) for part, value in parts.items()}
 
 
 def voice_measure(

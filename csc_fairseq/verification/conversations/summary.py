@@ -63,14 +63,13 @@ def summarise(
         drawn = [figure([measured[i] for i in draw]) for draw in draws]
         return Estimate(value, *interval([np.nan if one is None else one for one in drawn]))
 
-    ways = [(one.collar, one.overlap) for one in measured[0].errors]
     found = talkers == "found"
     return Summary(
         system,
         folder,
         talkers,
         len(measured),
-        der={way_name(*way): estimate(partial(_der, way)) for way in ways},
+        der={way.name: estimate(partial(_der, way.name)) for way in measured[0].errors},
         jer=estimate(lambda many: _share([one.jaccard for one in many])),
         count_right=estimate(lambda many: _mean([one.found == one.talkers for one in many])) if found else None,
         count_error=estimate(lambda many: _mean([abs(one.found - one.talkers) for one in many])) if found else None,
@@ -85,11 +84,6 @@ def summarise(
             lambda many: _share([(one.separation.kept, one.separation.alone) for one in many if one.separation])
         ),
     )
-
-
-def way_name(collar: float, overlap: bool) -> str:
-    """A way to count DER, in words."""
-    return f"collar {collar:g} s, {'with' if overlap else 'without'} overlap"
 
 
 def tables(summaries: Sequence[Summary]) -> list[Table]:
@@ -138,9 +132,9 @@ def tables(summaries: Sequence[Summary]) -> list[Table]:
     return [diarization, voices]
 
 
-def _der(way: tuple[float, bool], many: Sequence[Measured]) -> float | None:
+def _der(way: str, many: Sequence[Measured]) -> float | None:
     """Seconds of error of all over seconds of speech of all."""
-    return _share([(e.wrong, e.total) for one in many for e in one.errors if (e.collar, e.overlap) == way])
+    return _share([(e.wrong, e.total) for one in many for e in one.errors if e.name == way])
 
 
 def _share(parts: Sequence[tuple[float, float]]) -> float | None:

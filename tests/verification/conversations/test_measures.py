@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from csc_fairseq.data.rttm import Turn
+from csc_fairseq.diarization.scoring import diarization_errors
 from csc_fairseq.verification.conversations.measures import (
     FLOOR_DB,
-    diarization_errors,
     ratios,
     separation_measure,
     voice_measure,

@@ -2,7 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from csc_fairseq.verification.conversations.measures import ErrorSeconds, Measured, SeparationMeasure, VoiceMeasure
+from csc_fairseq.diarization.scoring import ErrorSeconds
+from csc_fairseq.verification.conversations.measures import Measured, SeparationMeasure, VoiceMeasure
 from csc_fairseq.verification.conversations.summary import summarise, tables
 from tests.making import fails
 

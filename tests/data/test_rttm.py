@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from pyannote.database.util import load_rttm
 
-from csc_fairseq.data.rttm import Turn, read_rttm, speaking_seconds, write_rttm
+from csc_fairseq.data.rttm import Turn, file_id_of, read_rttm, speaking_seconds, write_rttm
 from tests.making import fails
 
 LINES = """SPKR-INFO a 1 <NA> <NA> <NA> unknown anna <NA> <NA>
@@ -110,3 +110,8 @@ def test_seconds_of_speech_and_of_overlap():
     assert several == pytest.approx(1.5)  # a and b from 3 to 4.25, c and b until 4.5
     assert speaking_seconds([]) == (0, 0)
     assert speaking_seconds([Turn("a", 0, 1), Turn("b", 1, 2)]) == (2, 0)
+
+
+def test_file_ids_have_no_blanks():
+    assert file_id_of(Path("there/my  long\tmeeting.v2.flac")) == "my_long_meeting.v2"
+    assert file_id_of(Path("cafe\u0301.wav")) == "caf\u00e9"

@@ -62,7 +62,7 @@ def mix_conversations(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from csc_fairseq.data.augment import NoiseBank, RirBank
-    from csc_fairseq.data.conversation_drawing import draw_conversation
+    from csc_fairseq.data.conversation_drawing import LEAST_ENROLMENT, draw_conversation
     from csc_fairseq.data.conversation_folder import LIST, write_conversation, write_list
     from csc_fairseq.data.conversation_rendering import render_conversation
     from csc_fairseq.data.conversations import ConversationOptions
@@ -95,6 +95,11 @@ def mix_conversations(arguments: argparse.Namespace) -> int:
     paths = {"manifest": arguments.manifest, "noise": arguments.noise, "rir": arguments.rir}
     facts = {name: None if path is None else str(Path(path).absolute()) for name, path in paths.items()}
     write_list(folder, {**facts, "seed": seed, "options": asdict(options)}, entries)
+    if left_out := list(dict.fromkeys(speaker for plan in plans for speaker in plan.left_out)):
+        print(
+            f"{arguments.manifest}: {len(left_out)} speakers are left out for too little speech (fewer than {options.enrolments} "
+            f"recordings with {LEAST_ENROLMENT:g} s of it, or nothing beside them), the first is {left_out[0]}"
+        )
     shares = [100 * plan.overlap for plan in plans]
     uses = max(talker.uses for plan in plans for talker in plan.talkers)
     often = "no speech is heard twice" if uses == 1 else f"speech is heard up to {uses} times, in different turns"

@@ -44,20 +44,17 @@ def draw_conversation(
     without `rirs` nobody is in a room. All talkers are in one room, at different places if its responses suffice. A room is what
     the .domain file of the responses' manifest says, or the folder of a response.
 
-    InputError: too few speakers with enough recordings, a speaker with too little speech, unreadable or silent recordings.
+    Speakers with too little speech to be enrolled, or beside that none to be heard, give way to others.
+
+    InputError: too few speakers with enough recordings and speech, a speaker with too little speech for the time that it talks,
+    unreadable or silent recordings.
     """
     rng = generator("conversation", seed, number)
-    able = eligible(options, pool)
-    chosen = rng.choice(able, options.talkers + options.absent, replace=False).tolist()
-    names = safe_names(pool.group_labels)
-    enrolled, queues = [], []
-    for place, group in enumerate(chosen):
-        order = rng.permutation(pool.members(group)).tolist()
-        enrolments = _enrolments(options, pool, group, order)
-        enrolled.append(Voice(pool.group_labels[group], names[group], tuple(enrolments)))
-        if place < options.talkers:
-            rest = [recording for recording in order if recording not in enrolments]
-            queues.append(_SpeechQueue(options, pool, pool.group_labels[group], rest, rng))
+    enrolled, rests, left_out = _draw_voices(options, pool, rng)
+    queues = [
+        _SpeechQueue(options, pool, voice.speaker, rest, rng)
+        for voice, rest in zip(enrolled[: options.talkers], rests, strict=False)
+    ]
     turns = _draw_turns(options, queues, rng)
     levels = rng.uniform(-0.5, 0.5, options.talkers) * options.level_spread_db
     signs = 1 - 2 * rng.integers(2, size=options.talkers)
@@ -81,7 +78,13 @@ def draw_conversation(
             )
         )
     return ConversationPlan(
-        number, options.sample_rate, frames, tuple(talkers), tuple(enrolled[options.talkers :]), noise_plan
+        number,
+        options.sample_rate,
+        frames,
+        tuple(talkers),
+        tuple(enrolled[options.talkers :]),
+        noise_plan,
+        tuple(left_out),
     )
 
 
@@ -113,18 +116,55 @@ def safe_names(labels: Sequence[str]) -> list[str]:
     return names
 
 
-def _enrolments(options: ConversationOptions, pool: SpeechPool, group: int, order: Sequence[int]) -> list[int]:
-    """The first recordings of `order` with a second of speech."""
+def _draw_voices(
+    options: ConversationOptions, pool: SpeechPool, rng: np.random.Generator
+) -> tuple[list[Voice], list[list[int]], list[str]]:
+    """Voices, those who speak first; of each the recordings that do not enrol it; speakers that were left out.
+
+    InputError: too few speakers with enough speech.
+    """
+    able = eligible(options, pool)
+    wanted = options.talkers + options.absent
+    drawn = rng.choice(able, wanted, replace=False)
+    chosen, others = drawn.tolist(), None  # the others are drawn once somebody is left out
+    names = safe_names(pool.group_labels)
+    voices: list[Voice] = []
+    rests: list[list[int]] = []
+    left_out: list[str] = []
+    while len(voices) < wanted:
+        if not chosen:
+            raise InputError(
+                f"{pool.manifest.path}: {len(left_out)} of the {len(able)} speakers with more than {options.enrolments} "
+                f"recordings ({left_out[0]}, …) have fewer than {options.enrolments} with {LEAST_ENROLMENT:g} s of speech to enrol "
+                f"them, or nothing beside these to say, expected {wanted} that have; ask for fewer talkers, absent ones or "
+                "enrolments, or add recordings"
+            )
+        group = chosen.pop(0)
+        order = rng.permutation(pool.members(group)).tolist()
+        enrolments = _enrolments(options, pool, order)
+        rest = [recording for recording in order if recording not in enrolments]
+        speaks = len(voices) < options.talkers
+        if len(enrolments) < options.enrolments or (speaks and not any(pool.speech(one).samples for one in rest)):
+            left_out.append(pool.group_labels[group])
+            if others is None:
+                others = rng.permutation(np.setdiff1d(able, drawn)).tolist()
+            chosen += others[:1]
+            del others[:1]
+            continue
+        voices.append(Voice(pool.group_labels[group], names[group], tuple(enrolments)))
+        rests.append(rest)
+    return voices, rests, left_out
+
+
+def _enrolments(options: ConversationOptions, pool: SpeechPool, order: Sequence[int]) -> list[int]:
+    """The first recordings of `order` with a second of speech, as many as enrol a voice, or all there are."""
     found: list[int] = []
     for recording in order:
+        if len(found) == options.enrolments:
+            break
         if pool.speech(recording).samples >= options.samples(LEAST_ENROLMENT):
             found.append(recording)
-        if len(found) == options.enrolments:
-            return found
-    raise InputError(
-        f"{pool.manifest.path}: speaker {pool.group_labels[group]!r} has {len(found)} recordings with {LEAST_ENROLMENT:g} s of "
-        f"speech, expected {options.enrolments} to enrol; ask for fewer enrolments, or take the speaker out"
-    )
+    return found
 
 
 def _draw_places(options: ConversationOptions, rirs: RirBank | None, rng: np.random.Generator) -> list[int]:

@@ -6,7 +6,8 @@
     DIR/conversation_000_TALKER.wav           one talker as heard, room included, without noise
     DIR/conversation_000_enrol_VOICE_1.wav    an enrolment, of a talker or of somebody absent
 
-Real conversations need no list: NAME.wav (.flac, .ogg, .opus) and NAME.rttm, whose file id is NAME.
+Real conversations need no list: NAME.wav (.flac, .ogg, .opus) and NAME.rttm, whose file id is NAME. RTTM cannot hold blanks: they
+are underscores in the file id, and may be in the name of the RTTM file.
 """
 
 import json
@@ -18,11 +19,10 @@ from typing import Any
 from csc_fairseq.data.audio import probe, write_wav
 from csc_fairseq.data.conversation_rendering import Conversation, enrolment
 from csc_fairseq.data.conversations import ConversationPlan
-from csc_fairseq.data.rttm import Turn, read_rttm, write_rttm
+from csc_fairseq.data.rttm import Turn, file_id_of, read_rttm, write_rttm
 from csc_fairseq.data.speech_pool import SpeechPool
 from csc_fairseq.errors import InputError
 from csc_fairseq.files import replacing
-from csc_fairseq.text import normal
 
 LIST = "conversations.json"
 FORMAT = "csc conversations 1"
@@ -44,12 +44,13 @@ class EnrolledVoice:
 class RecordedConversation:
     """A conversation on the disk.
 
-    name: its file id. audio: its recording. seconds: its length. turns: who speaks when. sources: the recording of each talker
-    alone, by name; empty for real conversations. voices: who is enrolled; empty for real conversations.
+    name: its file id. audio: its recording. rttm: the file of its turns. seconds: its length. turns: who speaks when. sources: the
+    recording of each talker alone, by name; empty for real conversations. voices: who is enrolled; empty for real conversations.
     """
 
     name: str
     audio: Path
+    rttm: Path
     seconds: float
     turns: tuple[Turn, ...]
     sources: Mapping[str, Path]
@@ -110,7 +111,7 @@ def read_conversations(folder: str | Path) -> list[RecordedConversation]:
     if (folder / LIST).is_file():
         found = _listed(folder)
     else:
-        found = [_recorded(path, path.with_suffix(".rttm"), {}, ()) for path in _unlisted(folder)]
+        found = [_recorded(audio, rttm, {}, ()) for audio, rttm in _unlisted(folder)]
     if not found:
         raise InputError(f"{folder}: holds no conversations; expected NAME.wav with NAME.rttm, or {LIST}")
     return found
@@ -151,16 +152,24 @@ def _listed(folder: Path) -> list[RecordedConversation]:
     return [_recorded(*entry) for entry in entries]
 
 
-def _unlisted(folder: Path) -> list[Path]:
-    recordings = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    stems = {path.stem for path in recordings}
-    if len(stems) < len(recordings):
-        twice = next(one for one, other in zip(recordings, recordings[1:], strict=False) if one.stem == other.stem)
-        raise InputError(f"{folder}: several recordings are named {twice.stem!r}; keep one of them")
-    for path in sorted(folder.glob("*.rttm")):
-        if path.stem not in stems:
+def _unlisted(folder: Path) -> list[tuple[Path, Path]]:
+    """Recordings, each with its RTTM file, which may be missing."""
+    recordings = _by_file_id(folder, "recordings", SUFFIXES)
+    rttms = _by_file_id(folder, "RTTM files", (".rttm",))
+    for file_id, path in rttms.items():
+        if file_id not in recordings:
             raise InputError(f"{path}: has no recording beside it; expected {path.stem}.wav, .flac, .ogg or .opus")
-    return recordings
+    return [(path, rttms.get(file_id, path.with_suffix(".rttm"))) for file_id, path in recordings.items()]
+
+
+def _by_file_id(folder: Path, what: str, suffixes: tuple[str, ...]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes):
+        file_id = file_id_of(path)
+        if file_id in found:
+            raise InputError(f"{folder}: several {what} are named {file_id!r}; keep one of them")
+        found[file_id] = path
+    return found
 
 
 def _recorded(
@@ -174,12 +183,13 @@ def _recorded(
     info = probe(audio)
     seconds = info.frames / info.sample_rate
     by_file = read_rttm(rttm)
-    turns = by_file.pop(normal(audio.stem), [])
+    file_id = file_id_of(audio)
+    turns = by_file.pop(file_id, [])
     if by_file:
-        raise InputError(f"{rttm}: holds turns of {next(iter(by_file))!r}, expected those of {audio.stem!r} alone")
+        raise InputError(f"{rttm}: holds turns of {next(iter(by_file))!r}, expected those of {file_id!r} alone")
     if not turns:
-        raise InputError(f"{rttm}: holds no turns, expected those of {audio.stem!r}; leave this recording out")
+        raise InputError(f"{rttm}: holds no turns, expected those of {file_id!r}; leave this recording out")
     last = max(turn.end for turn in turns)
     if last > seconds + BEYOND:
         raise InputError(f"{rttm}: has a turn until {last:.2f} s, but {audio} lasts {seconds:.2f} s; they do not fit")
-    return RecordedConversation(audio.stem, audio, seconds, tuple(turns), sources, voices)
+    return RecordedConversation(file_id, audio, rttm, seconds, tuple(turns), sources, voices)

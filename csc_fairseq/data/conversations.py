@@ -145,7 +145,10 @@ class Talker(Voice):
 
 @dataclass(frozen=True)
 class ConversationPlan:
-    """One conversation of `frames` samples. absent: voices that are not in it. noise: None for none."""
+    """One conversation of `frames` samples.
+
+    absent: voices that are not in it. noise: None for none. left_out: speakers that were drawn, but have too little speech.
+    """
 
     number: int
     sample_rate: int
@@ -153,6 +156,7 @@ class ConversationPlan:
     talkers: tuple[Talker, ...]
     absent: tuple[Voice, ...]
     noise: NoisePlan | None
+    left_out: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

@@ -29,6 +29,13 @@ class Turn:
     end: float
 
 
+def file_id_of(file: Path) -> str:
+    """The file id of a recording: its name without ending, in the form in which names are compared. Blanks, which the format
+    cannot hold, become underscores.
+    """
+    return "_".join(normal(file.stem).split())
+
+
 def read_rttm(path: str | Path) -> dict[str, list[Turn]]:
     """Turns by file id, each in the order of their starts; empty for a file without SPEAKER lines.
 

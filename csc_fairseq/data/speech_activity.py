@@ -4,6 +4,8 @@ A frame counts as speech if it is loud beside the recording's loud frames and ab
 changes nothing, and music or machines count as speech.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 FRAME = 0.02  # seconds
@@ -14,7 +16,7 @@ LEAST_RANGE_DB = 20.0  # but never one within this of the loud ones: where nobod
 CLICK = 0.06  # seconds; shorter sounds are no speech
 PAUSE = 0.4  # seconds; a longer pause ends a stretch of speech
 SHORTEST = 0.25  # seconds; a shorter stretch holds hardly a syllable
-SILENT = 1e-12  # mean square of a frame of digital silence, −120 dB re full scale
+SILENT = 1e-12  # variance of a frame of digital silence, −120 dB re full scale
 
 
 def active_frames(samples: np.ndarray, sample_rate: int) -> np.ndarray:
@@ -26,15 +28,23 @@ def active_frames(samples: np.ndarray, sample_rate: int) -> np.ndarray:
     count = len(samples) // frame
     if not count:
         return np.zeros(0, dtype=bool)
-    levels = np.square(samples[: count * frame].reshape(count, frame), dtype=np.float64).mean(axis=1)
-    decibels = 10 * np.log10(np.maximum(levels, SILENT))
-    faint, loud = np.percentile(decibels, [FAINT, LOUD])
-    threshold = max(loud - RANGE_DB, min(faint + ABOVE_NOISE_DB, loud - LEAST_RANGE_DB))
-    active = (decibels > threshold) & (levels > SILENT)
+    active = louder_frames(samples[: count * frame].reshape(count, frame), _threshold)
     for start, end in runs(active):
         if (end - start) * FRAME < CLICK - FRAME / 2:
             active[start:end] = False
     return active
+
+
+def louder_frames(frames: np.ndarray, threshold: Callable[[float, float], float]) -> np.ndarray:
+    """Which of the frames [F, n] of a recording are above a threshold, bool [F]; digitally silent ones never are.
+
+    threshold: (level of the faint frames, of the loud ones) to the threshold, all in dB re full scale. A frame's level is that of
+    what moves in it: a constant is no sound.
+    """
+    levels = frames.var(axis=1, dtype=np.float64)
+    decibels = 10 * np.log10(np.maximum(levels, SILENT))
+    faint, loud = np.percentile(decibels, [FAINT, LOUD]).tolist()
+    return (decibels > threshold(faint, loud)) & (levels > SILENT)
 
 
 def stretches(active: np.ndarray) -> np.ndarray:
@@ -54,6 +64,11 @@ def runs(active: np.ndarray) -> np.ndarray:
     """Where bool [F] is True without a gap: (first, one after the last), int64 [n, 2]."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], active.astype(np.int8), [0]])))
     return edges.reshape(-1, 2).astype(np.int64)
+
+
+def _threshold(faint: float, loud: float) -> float:
+    """For one voice; see the numbers above."""
+    return max(loud - RANGE_DB, min(faint + ABOVE_NOISE_DB, loud - LEAST_RANGE_DB))
 
 
 def frame_samples(sample_rate: int) -> int:

@@ -5,12 +5,13 @@ talker 0, active    . x x x . . x x       talker_1  0.02 to 0.08 and 0.12 to 0.1
 talker 1, active    . . . x x . . .       talker_2  0.06 to 0.10; both between 0.06 and 0.08
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from csc_fairseq.data.rttm import Turn
+from csc_fairseq.data.speech_activity import runs
 from csc_fairseq.inference.talkers import Talkers
 from csc_fairseq.inference.windows import Windows
 
@@ -48,7 +49,7 @@ def talking_times(talkers: Talkers, windows: Windows) -> list[TalkingTime]:
     seconds = np.diff(_edges(talkers, windows))
     alone = talkers.active & (talkers.active.sum(axis=0) == 1)
     return [
-        TalkingTime(name_of(i), float(active @ seconds), float(by_itself @ seconds), len(list(runs(active))))
+        TalkingTime(name_of(i), float(active @ seconds), float(by_itself @ seconds), len(runs(active)))
         for i, (active, by_itself) in enumerate(zip(talkers.active, alone, strict=True))
     ]
 
@@ -59,13 +60,6 @@ def table(times: Sequence[TalkingTime], seconds: float) -> list[tuple[str, ...]]
         (one.talker, f"{one.seconds:.2f}", f"{one.alone:.2f}", f"{100 * one.seconds / seconds:.1f}", str(one.turns))
         for one in times
     ]
-
-
-def runs(active: np.ndarray) -> Iterator[tuple[int, int]]:
-    """(first, end) of the stretches of a bool array [F] that are True; end is the first frame after."""
-    steps = np.flatnonzero(np.diff(np.concatenate([[False], active, [False]]).astype(np.int8)))
-    for first, end in steps.reshape(-1, 2):
-        yield int(first), int(end)
 
 
 def _edges(talkers: Talkers, windows: Windows) -> np.ndarray:

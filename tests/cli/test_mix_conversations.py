@@ -58,6 +58,18 @@ def test_conversations_are_those_of_the_seed(mix, speech, tmp_path, capsys):
     assert content["options"]["noise_snr_db"] == [5.0, 6.0] and content["options"]["seconds"] == 12.0
 
 
+def test_speakers_with_too_little_speech_are_left_out_with_a_remark(mix, speech, capsys):
+    signals = {f"s{i // 3}_{i % 3}.wav": voice(i // 3, i % 3, 1.6 if i < 9 else 0.8) for i in range(18)}
+    write_recordings(speech, signals, [name[:2] for name in signals])
+    assert mix("--count", "4") == 0
+    out = capsys.readouterr().out
+    assert out.count("left out") == 1
+    assert "test.tsv: 3 speakers are left out for too little speech (fewer than 1 recordings with 1 s of it" in out
+    assert "the first is s" in out
+    assert mix("--talkers", "4") == 2
+    assert "of the 6 speakers with more than 1 recordings (s" in capsys.readouterr().err
+
+
 def test_a_list_never_names_files_of_another_run(mix, tmp_path, monkeypatch):
     assert mix() == 0
     monkeypatch.setattr(

@@ -135,7 +135,31 @@ def test_enrolments_have_a_second_of_speech(tmp_path):
     manifest = write_recordings(tmp_path / "t.tsv", signals)
     pool = SpeechPool(manifest, [name[:2] for name in signals], SAMPLE_RATE)
     message = fails(draw_conversation, replace(OPTIONS, absent=0), pool, 1, 0)
-    assert "has 0 recordings with 1 s of speech, expected 2 to enrol" in message
+    assert "3 of the 3 speakers with more than 2 recordings (s" in message
+    assert "have fewer than 2 with 1 s of speech to enrol them" in message and "expected 2 that have" in message
+
+
+def test_speakers_with_too_little_speech_give_way(tmp_path):
+    """Of eight speakers, three speak for one second at most, and one has nothing to say beside two enrolments."""
+    lengths = dict.fromkeys("abcd", (2.0,) * 4) | dict.fromkeys("xyz", (0.9,) * 4) | {"m": (2.0, 2.0, 0.2)}
+    signals = {
+        f"{name}{take}.wav": voice(number, take, seconds)
+        for number, (name, all_seconds) in enumerate(lengths.items())
+        for take, seconds in enumerate(all_seconds)
+    }
+    pool = SpeechPool(write_recordings(tmp_path / "t.tsv", signals), [name[0] for name in signals], SAMPLE_RATE)
+    options = replace(OPTIONS, seconds=20.0)
+    plans = many(pool, options, count=12)
+    for plan in plans:
+        talkers, absent = ({one.speaker for one in some} for some in (plan.talkers, plan.absent))
+        assert len(talkers) == len(absent) == 2 and not talkers & absent
+        assert talkers <= set("abcd") and absent <= set("abcdm")
+        assert not (talkers | absent) & set(plan.left_out) and len(set(plan.left_out)) == len(plan.left_out)
+    assert {speaker for plan in plans for speaker in plan.left_out} == set("xyzm")
+    # Another conversation than the first depends on its number alone.
+    assert draw_conversation(options, pool, 1, 7) == plans[7]
+    message = fails(draw_conversation, replace(options, absent=4), pool, 1, 0)
+    assert "of the 8 speakers" in message and "expected 6 that have" in message
 
 
 def test_levels_signs_and_noise(pool, tmp_path):

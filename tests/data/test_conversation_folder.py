@@ -97,6 +97,17 @@ def test_real_conversations_are_recordings_with_rttm(real):
     assert not one.sources and not one.voices
 
 
+@pytest.mark.parametrize("name", ["my  long meeting", "my_long_meeting"])
+def test_blanks_are_underscores_in_rttm(real, name):
+    (real / "meeting.flac").rename(real / "my  long meeting.flac")
+    (real / "meeting.rttm").unlink()
+    write_rttm(real / f"{name}.rttm", "my_long_meeting", [Turn("a", 0, 1)])
+    (one,) = read_conversations(real)
+    assert (one.name, one.rttm, one.talkers) == ("my_long_meeting", real / f"{name}.rttm", ["a"])
+    write_rttm(real / "my long_meeting.rttm", "my_long_meeting", [Turn("a", 0, 1)])
+    assert "several RTTM files are named 'my_long_meeting'" in fails(read_conversations, real)
+
+
 def test_what_does_not_fit(real, tmp_path):
     rttm = real / "meeting.rttm"
     write_rttm(rttm, "other", [Turn("a", 0, 1)])

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from pyannote.database.util import load_rttm
 
-from csc_fairseq.data.rttm import Turn, read_rttm, speaking_seconds, stretches, write_rttm
+from csc_fairseq.data.rttm import Turn, file_id_of, read_rttm, speaking_seconds, stretches, write_rttm
 from tests.making import fails
 
 LINES = """SPKR-INFO a 1 <NA> <NA> <NA> unknown anna <NA> <NA>
@@ -117,3 +117,8 @@ def test_stretches():
     assert [stretches(three, least) for least in (1, 2, 3, 4)] == [[(0, 12)], [(2, 8)], [(4, 6)], []]
     assert stretches([Turn("a", 0, 2), Turn("b", 2, 3)], 2) == [] == stretches([], 1)
     assert stretches([Turn("a", 0, 1), Turn("b", 2, 3)], 1) == [(0, 1), (2, 3)]
+
+
+def test_file_ids_have_no_blanks():
+    assert file_id_of(Path("there/my  long\tmeeting.v2.flac")) == "my_long_meeting.v2"
+    assert file_id_of(Path("cafe\u0301.wav")) == "caf\u00e9"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from csc_fairseq.data.rttm import Turn
-from csc_fairseq.diarization.turns import TalkingTime, runs, table, talking_times, turns_of
+from csc_fairseq.diarization.turns import TalkingTime, table, talking_times, turns_of
 from tests.diarization.made import talkers, windows
 
 
@@ -47,8 +47,3 @@ def test_nobody_and_somebody_who_never_speaks(case):
     quiet = talkers(np.zeros((1, 8)), np.eye(1, 4), [[0, -1]])
     assert turns_of(quiet, case[1]) == []
     assert talking_times(quiet, case[1]) == [TalkingTime("talker_1", 0.0, 0.0, 0)]
-
-
-def test_runs():
-    assert list(runs(np.array([1, 0, 1, 1], bool))) == [(0, 1), (2, 4)]
-    assert list(runs(np.zeros(3, bool))) == [] and list(runs(np.ones(3, bool))) == [(0, 3)]

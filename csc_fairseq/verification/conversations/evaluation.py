@@ -5,14 +5,14 @@ evaluation goes on when it is started again.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from csc_fairseq.data.audio import load_crop, probe
+from csc_fairseq.data.audio import load_crop
 from csc_fairseq.data.conversation_drawing import safe_names
 from csc_fairseq.data.conversation_folder import RecordedConversation, read_conversations
 from csc_fairseq.diarization.scoring import error_seconds
@@ -23,7 +23,9 @@ from csc_fairseq.verification.conversations.measured_store import KINDS, Measure
 from csc_fairseq.verification.conversations.summary import Summary, summarise, tables
 from csc_fairseq.verification.conversations.systems import System, make_system
 from csc_fairseq.verification.encoders.registry import read_source
+from csc_fairseq.verification.evaluation.compared_encoder import source_digest
 from csc_fairseq.verification.evaluation.evaluation_set import OR_FORCE, refuse_shared_speakers
+from csc_fairseq.verification.evaluation.preflight import require_rate_of
 from csc_fairseq.verification.evaluation.tables import Table
 
 DISTANCES = np.geomspace(0.005, 1.2, 40).round(4)  # cosine distances that are tried on development conversations
@@ -36,6 +38,8 @@ class ConversationEvaluation:
     dev: development conversations, to which the distance is fitted at which clustering stops, for encoders that only embed; without
     them these are measured only where the number of talkers is given. device: where encoders run. force: whether speakers that an
     encoder was trained on are accepted. replicates, seed: of the bootstrap.
+
+    InputError, naming the options of `csc evaluate`, for values that are wrong whatever the files hold.
     """
 
     folders: tuple[Path, ...]
@@ -47,27 +51,45 @@ class ConversationEvaluation:
     replicates: int = 1000
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise InputError(f"--seed {self.seed}: expected 0 or more")
+        if self.replicates < 1:
+            raise InputError(f"--replicates {self.replicates}: expected at least 1, 1000 for figures to be printed")
+        resolved = [path.resolve() for path in self.folders]
+        for place, path in enumerate(self.folders):
+            if resolved.index(path.resolve()) < place:
+                raise InputError(f"--conversations {path}: is named twice; leave one out")
+        if self.dev is not None and self.dev.resolve() in resolved:
+            raise InputError(f"--dev {self.dev}: is among --conversations; figures need others than those of the fit")
+
 
 def evaluate_conversations(options: ConversationEvaluation, progress: bool = False) -> list[Table]:
     """Measures, and writes results.json, results.md and what goes on after an interruption to `out`; the tables.
 
-    InputError: faulty conversations, encoders, speakers of the training, recordings of another rate.
+    InputError: faulty conversations, encoders, speakers of the training, speakers of the development conversations in others,
+    recordings of another rate. Speakers of real conversations are not known: their RTTM names talkers of one recording.
     """
     folders = {path: read_conversations(path) for path in options.folders}
     dev = [] if options.dev is None else read_conversations(options.dev)
+    for path, conversations in folders.items():
+        refuse_shared_speakers(path, _speakers(conversations), {options.dev: _speakers(dev)})
+    _refuse_shared_recordings(folders, dev)
     names = dict(zip(options.folders, _distinct([path.resolve().name for path in options.folders]), strict=True))
     systems = [make_system(text, options.device) for text in options.encoders]
     if len({system.name for system in systems}) < len(systems):
         raise InputError("--encoder: two have one name; name them apart: --encoder NAME=ENCODER")
-    for text, system in zip(options.encoders, systems, strict=True):
-        if not options.force:
-            _refuse_trained(text, [*folders.items(), *([(options.dev, dev)] if options.dev else [])])
-        for conversation in (*(one for many in folders.values() for one in many), *dev):
-            _require_rate(system, conversation)
+    sources = [read_source(text) for text in options.encoders]
+    for source, system in zip(sources, systems, strict=True):
+        for path, conversations in (*folders.items(), (options.dev, dev)):
+            if not options.force:
+                refuse_shared_speakers(path, _speakers(conversations), source.speakers, OR_FORCE)
+            for conversation in conversations:
+                require_rate_of(system.name, system.sample_rate, conversation.audio)
     summaries: list[Summary] = []
     distances: dict[str, float | None] = {}
-    for text, system, slug in zip(options.encoders, systems, safe_names([one.name for one in systems]), strict=True):
-        store = MeasuredStore(options.out / "measured" / slug, [text, *_files(text)])
+    for source, system, slug in zip(sources, systems, safe_names([one.name for one in systems]), strict=True):
+        store = MeasuredStore(options.out / "measured" / slug, [source.text, source_digest(source), options.device])
         distance = _fitted(system, dev, store, progress) if system.needs_distance and dev else None
         distances[system.name] = distance
         for path, conversations in folders.items():
@@ -110,26 +132,19 @@ def _fitted(system: System, dev: Sequence[RecordedConversation], store: Measured
     return distance
 
 
-def _files(text: str) -> list[str]:
-    """Digests of the checkpoints that a text names."""
-    return [file_digest(Path(one.path)) for one in read_source(text).checkpoints]
+def _speakers(conversations: Sequence[RecordedConversation]) -> set[str]:
+    """Everybody who is enrolled, as far as it is known."""
+    return {voice.speaker for one in conversations for voice in one.voices}
 
 
-def _refuse_trained(text: str, folders: Sequence[tuple[Path, Sequence[RecordedConversation]]]) -> None:
-    """InputError if an encoder was trained on speakers of the conversations, as far as both are known."""
-    trained = read_source(text).speakers
-    for path, conversations in folders:
-        speakers = {voice.speaker for one in conversations for voice in one.voices}
-        refuse_shared_speakers(path, speakers, trained, OR_FORCE)
-
-
-def _require_rate(system: System, conversation: RecordedConversation) -> None:
-    rate = probe(conversation.audio).sample_rate
-    if rate != system.sample_rate:
-        raise InputError(
-            f"encoder {system.name}: takes {system.sample_rate} Hz, but {conversation.audio} has {rate} Hz; convert the "
-            "recordings, or leave the encoder out"
-        )
+def _refuse_shared_recordings(
+    folders: Mapping[Path, Sequence[RecordedConversation]], dev: Sequence[RecordedConversation]
+) -> None:
+    """InputError if a development conversation is in another folder too: of real ones no speakers are known."""
+    fitted = {file_digest(one.audio): one.audio for one in dev}
+    for one in (one for conversations in folders.values() for one in conversations) if fitted else ():
+        if other := fitted.get(file_digest(one.audio)):
+            raise InputError(f"{one.audio}: is the recording of {other} too, to which --dev fits; choose others")
 
 
 def _distinct(names: list[str]) -> list[str]:

@@ -68,10 +68,10 @@ class MeasuredStore:
     """A folder of measures by conversation, each with a key of all that it depends on.
 
     Args:
-        folder: it is made if it is missing. key: what the system is.
+        folder: it is made if it is missing. key: what the system is, and where it runs.
     """
 
-    def __init__(self, folder: Path, key: Sequence[str]) -> None:
+    def __init__(self, folder: Path, key: Sequence[str | None]) -> None:
         self._folder = folder
         self._key = [*key, code_digest()]
 
@@ -79,9 +79,9 @@ class MeasuredStore:
         self, system: System, conversation: RecordedConversation, distance: float | None
     ) -> dict[str, Measured]:
         """What was kept, or is measured now."""
-        files = [conversation.audio, conversation.audio.with_suffix(".rttm"), *conversation.sources.values()]
-        files += [file for voice in conversation.voices for file in voice.files]
-        key = digest([*self._key, str(distance), *(file_digest(file) for file in files)])
+        sources = {name: file_digest(file) for name, file in conversation.sources.items()}
+        voices = [[one.talker, one.present, *map(file_digest, one.files)] for one in conversation.voices]
+        key = digest([*self._key, distance, *_heard(conversation), sources, voices])
         path = self._folder / f"{key}.json"
         if path.is_file():
             return {kind: _measured(values) for kind, values in json.loads(path.read_bytes()).items()}
@@ -92,8 +92,13 @@ class MeasuredStore:
 
     def distance(self, conversations: Sequence[RecordedConversation]) -> Path:
         """Where the distance that was fitted to these is kept."""
-        key = digest([*self._key, *(file_digest(one.audio) for one in conversations)])
+        key = digest([*self._key, *map(_heard, conversations)])
         return self._folder / f"distance_{key}.json"
+
+
+def _heard(conversation: RecordedConversation) -> list[str]:
+    """What is heard, and who speaks when."""
+    return [conversation.name, file_digest(conversation.audio), file_digest(conversation.rttm)]
 
 
 def _measured(values: Mapping[str, Any]) -> Measured:

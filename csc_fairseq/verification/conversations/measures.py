@@ -38,7 +38,7 @@ class SeparationMeasure:
     """The streams of the talkers that were found against the sources.
 
     overlapped_si_snri: of each talker, where it talks over another (dB); talkers that never do are left out. kept, alone: frames
-    in which one talks alone, and those of them in which the talker's own stream is the loudest.
+    in which one talks alone, and those of them in which the talker's own stream is the loudest and no silence.
     """
 
     overlapped_si_snri: tuple[float, ...]
@@ -97,7 +97,7 @@ def separation_measure(
 ) -> SeparationMeasure:
     """Streams [N, T] in any order against the sources [T] by talker. A talker's stream is that of the best assignment over all T.
 
-    With fewer streams than talkers some share one, or have none for `kept`.
+    With fewer streams than talkers some share one, or have none for `kept`. Without any stream all have silence.
     """
     names = list(sources)
     frame = frame_samples(sample_rate)
@@ -106,7 +106,7 @@ def separation_measure(
     alone = alone & (alone.sum(axis=0) == 1)
     count = int(alone.sum())
     if not len(streams):
-        return SeparationMeasure((), 0, count)
+        streams = np.zeros_like(mixture)[None]
     truth = np.stack([sources[name] for name in names])
     fit = ratios(streams, truth)
     own = assign_streams(fit)
@@ -118,7 +118,8 @@ def separation_measure(
             ratio, before = ratios(heard, truth[talker][None, where])[:, 0]
             improvements.append(float(ratio - before))
     cut = streams[:, : streams.shape[1] // frame * frame].reshape(len(streams), -1, frame)
-    loudest = np.square(cut).sum(axis=2).argmax(axis=0)
+    energies = np.square(cut).sum(axis=2)
+    loudest = np.where(energies.max(axis=0) > 0, energies.argmax(axis=0), -1)  # where all are silent, none is
     rows, talkers = linear_sum_assignment(fit, maximize=True)
     kept = sum(int((alone[talker] & (loudest == row)).sum()) for row, talker in zip(rows, talkers, strict=True))
     return SeparationMeasure(tuple(improvements), kept, count)

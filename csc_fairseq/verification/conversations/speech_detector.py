@@ -5,9 +5,9 @@ All numbers are our choice. What is louder than the room is speech: a machine th
 
 import numpy as np
 
-from csc_fairseq.data.speech_activity import SILENT, frame_samples, runs
+from csc_fairseq.data.speech_activity import frame_samples, louder_frames, runs
 
-FAINT, LOUD = 5, 95  # percentiles of the frames' levels: the room, and speech
+# The faint frames of `louder_frames` are the room, the loud ones speech.
 SHARE = 0.3  # the threshold is this far up from the room to speech, in dB
 LEAST_DB = 3.0  # above the room
 MARGIN_DB = 6.0  # below speech, at least: where nobody pauses, the faint frames are speech and not the room
@@ -19,11 +19,7 @@ def speech_frames(samples: np.ndarray, sample_rate: int) -> np.ndarray:
     """Whether anybody speaks in each 20-ms frame of a recording [T]; bool [ceil(T / frame)]. sample_rate: Hz."""
     frame = frame_samples(sample_rate)
     padded = np.pad(samples - np.mean(samples, dtype=np.float64), (0, -len(samples) % frame))
-    powers = np.square(padded.reshape(-1, frame)).mean(axis=1)
-    decibels = 10 * np.log10(np.maximum(powers, SILENT))
-    room, loud = np.percentile(decibels, [FAINT, LOUD])
-    threshold = min(max(room + max(LEAST_DB, SHARE * (loud - room)), loud - RANGE_DB), loud - MARGIN_DB)
-    active = (decibels > threshold) & (powers > SILENT)
+    active = louder_frames(padded.reshape(-1, frame), _threshold)
     for start, end in runs(~active):
         if start > 0 and end < len(active) and end - start <= PAUSE_FRAMES:
             active[start:end] = True
@@ -31,3 +27,8 @@ def speech_frames(samples: np.ndarray, sample_rate: int) -> np.ndarray:
         if end - start < BLIP_FRAMES:
             active[start:end] = False
     return active
+
+
+def _threshold(room: float, loud: float) -> float:
+    """For several people over noise; see the numbers above."""
+    return min(max(room + max(LEAST_DB, SHARE * (loud - room)), loud - RANGE_DB), loud - MARGIN_DB)

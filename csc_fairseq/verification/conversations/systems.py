@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
 
+from csc_fairseq.data.audio import is_silent
 from csc_fairseq.data.rttm import Turn
 from csc_fairseq.data.speech_activity import frame_samples, runs
 from csc_fairseq.diarization.turns import name_of, turns_of
@@ -26,7 +27,7 @@ from csc_fairseq.verification.encoders.registry import read_source
 from csc_fairseq.verification.encoders.spec import EMBEDDINGS, parse_sum
 
 WINDOW, HOP = 2.0, 0.5  # seconds, of encoders that only embed (our choice)
-LEAST_SPEECH = 0.5  # seconds of speech in a window that is embedded
+LEAST_SPEECH = 0.5  # seconds of speech in a window that is embedded; where none has as much, those with most are
 SHORTEST_TALKER = 1.5  # seconds; clusters with less are nobody, as in inference/talkers.py
 BATCH = 64  # windows that are embedded at once
 
@@ -60,13 +61,12 @@ class Heard(Protocol):
 
 class System(Protocol):
     """name: as in results. sample_rate: Hz. needs_distance: whether the number of talkers is found by a distance that is fitted
-    to other conversations. separates: whether overlapping talkers are told apart.
+    to other conversations.
     """
 
     name: str
     sample_rate: int
     needs_distance: bool
-    separates: bool
 
     def hear(self, samples: np.ndarray) -> Heard:
         """Analyses samples [T]."""
@@ -100,7 +100,6 @@ class SeparatingModel:
     """A model that separates: windows, talkers and waveforms of its own."""
 
     needs_distance = False
-    separates = True
 
     def __init__(self, name: str, model: EmbeddingModel) -> None:
         model.require_separation()
@@ -143,7 +142,6 @@ class WindowedEncoder:
     """An encoder that embeds whatever it is given, on windows of 2 s every half second in which somebody speaks."""
 
     needs_distance = True
-    separates = False
 
     def __init__(self, encoder: Encoder) -> None:
         self.name = encoder.name
@@ -158,8 +156,9 @@ class WindowedEncoder:
         last = len(samples) - length
         starts = np.unique(np.append(np.arange(0, last, round(HOP * self.sample_rate)), last))
         speech = [int(active[start // frame : (start + length) // frame].sum()) * frame for start in starts]
-        least = min(LEAST_SPEECH * self.sample_rate, max(1, sum(speech)))
-        starts = starts[np.array(speech) >= least]
+        least = min(LEAST_SPEECH * self.sample_rate, max(1, *speech))
+        silent = [is_silent(samples[start : start + length]) for start in starts]
+        starts = starts[(np.array(speech) >= least) & ~np.array(silent)]
         rows = [
             self._encoder.enrol([samples[start : start + length] for start in starts[first : first + BATCH]])
             for first in range(0, len(starts), BATCH)

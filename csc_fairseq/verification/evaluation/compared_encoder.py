@@ -53,7 +53,7 @@ class ComparedEncoder:
             source.speakers,
             source.hides_speakers,
             {Path(one.path): file_digest(Path(one.path)) for one in source.checkpoints},
-            _source_digest(source),
+            source_digest(source),
         )
 
     @property
@@ -62,7 +62,7 @@ class ComparedEncoder:
         return self.encoder.name
 
 
-def _source_digest(source: EncoderSource) -> str | None:
+def source_digest(source: EncoderSource) -> str | None:
     """See `ComparedEncoder.digest`. The encoder must have been made: that imports the module of a user's function."""
     own = _embedding_digest(source)
     return own if source.separator is None else digest([own, file_digest(Path(source.separator.path))])

@@ -1,6 +1,7 @@
 """What makes a benchmark impossible or its figures worthless, found before hours of work."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from csc_fairseq.data.audio import probe
 from csc_fairseq.data.manifest import Manifest
@@ -67,12 +68,17 @@ def require_rate(encoder: Encoder, manifests: Sequence[Manifest]) -> None:
     if isinstance(encoder, FileEncoder):  # it hears nothing
         return
     for manifest in manifests:
-        rate = probe(manifest.file(0)).sample_rate
-        if rate != encoder.sample_rate:
-            raise InputError(
-                f"encoder {encoder.name}: takes {encoder.sample_rate} Hz, but {manifest.file(0)} has {rate} Hz; convert the "
-                "recordings, or leave the encoder out"
-            )
+        require_rate_of(encoder.name, encoder.sample_rate, manifest.file(0))
+
+
+def require_rate_of(name: str, sample_rate: int, file: Path) -> None:
+    """InputError if a recording has another rate than an encoder of this name and rate takes."""
+    rate = probe(file).sample_rate
+    if rate != sample_rate:
+        raise InputError(
+            f"encoder {name}: takes {sample_rate} Hz, but {file} has {rate} Hz; convert the recordings, or leave the encoder "
+            "out"
+        )
 
 
 def _require_embeddings(encoder: Encoder, conditions: Sequence[Condition], sets: Sequence[EvaluationSet]) -> None:

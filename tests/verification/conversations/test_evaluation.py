@@ -1,11 +1,14 @@
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
 
 from csc_fairseq.cli.main import main
+from csc_fairseq.data.conversation_folder import read_conversations
 from csc_fairseq.verification.conversations import measured_store
 from csc_fairseq.verification.conversations.evaluation import ConversationEvaluation, evaluate_conversations
+from csc_fairseq.verification.conversations.measured_store import MeasuredStore
 from tests.making import bundled, csc_checkpoint, fails, saved, separative_network, speaker_encoder
 
 
@@ -31,7 +34,8 @@ def test_an_evaluation(options, conversations, monkeypatch):
     )
     assert best["presence"] and best["si_snri"] and best["kept"]["value"] > 0.6
     real = rows["mfcc", "real", "found"]
-    assert real["presence"] is None and real["kept"] is None and real["count_right"]["value"] in (0, 1)
+    assert real["presence"] is None and real["kept"] is None
+    assert real["count_right"]["value"] == 1 and real["count_error"]["value"] == 0  # one voice, and one talker is found
     assert 0 < content["distances"]["mfcc"] < 1.2 and content["distances"]["csc"] is None
     text = (options.out / "results.md").read_text()
     assert "## Who speaks when" in text and "mfcc, two (2)" in text
@@ -79,7 +83,42 @@ def test_speakers_of_the_training_are_refused(options, tmp_path):
     assert "speakers are those of" in message and "--force" in message
 
 
+def test_development_conversations_are_others(options, conversations, tmp_path):
+    assert "is among --conversations" in fails(lambda: replace(options, dev=conversations / "real" / ".." / "two"))
+    shutil.copytree(conversations / "two", tmp_path / "copy")
+    message = fails(evaluate_conversations, replace(options, dev=tmp_path / "copy", force=True))
+    assert "of its 4 speakers are those of" in message or "of its 3 speakers are those of" in message
+    assert f"{conversations / 'two'}: " in message and str(tmp_path / "copy") in message
+    shutil.copytree(conversations / "real", tmp_path / "real_copy")
+    message = fails(evaluate_conversations, replace(options, dev=tmp_path / "real_copy"))
+    assert "is the recording of" in message and "to which --dev fits" in message
+
+
+def test_what_is_kept_depends_on_all_that_was_used(conversations, tmp_path, monkeypatch):
+    (one, _) = read_conversations(conversations / "two")
+    (tmp_path / "x.rttm").write_text("another")
+    voice = one.voices[0]
+    others = [
+        replace(one, rttm=tmp_path / "x.rttm"),
+        replace(one, voices=(replace(voice, present=not voice.present), *one.voices[1:])),
+        replace(one, voices=(replace(voice, talker="x"), *one.voices[1:])),
+        replace(one, sources=dict(zip(one.sources, [*one.sources.values()][::-1], strict=True))),
+    ]
+    asked = []
+    monkeypatch.setattr(measured_store, "measure", lambda *arguments: asked.append(arguments) or {})
+    store = MeasuredStore(tmp_path / "kept", ["csc", None, "cpu"])
+    for conversation in (one, one, *others):
+        store.measured(None, conversation, 0.5)
+    store.measured(None, one, 0.6)
+    MeasuredStore(tmp_path / "kept", ["csc", None, "cuda"]).measured(None, one, 0.5)
+    assert len(asked) == 1 + len(others) + 2
+    assert store.distance([one]) == store.distance([one]) != store.distance([others[0]])
+
+
 def test_other_complaints(options, tmp_path):
+    assert "--seed -1: expected 0 or more" in fails(lambda: replace(options, seed=-1))
+    assert "--replicates 0: expected at least 1" in fails(lambda: replace(options, replicates=0))
+    assert "is named twice" in fails(lambda: replace(options, folders=options.folders[:1] * 2))
     assert "two have one name" in fails(evaluate_conversations, replace(options, encoders=("mfcc", "mfcc")))
     assert "is no folder" in fails(evaluate_conversations, replace(options, folders=(tmp_path / "absent",)))
     assert "takes 8000 Hz, but" in fails(evaluate_conversations, replace(options, encoders=("math:sqrt,rate=8000",)))

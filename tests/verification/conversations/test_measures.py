@@ -88,7 +88,20 @@ def test_separation_without_enough_streams():
     assert one.overlapped_si_snri == pytest.approx((0, 0), abs=1e-4)
     assert (one.kept, one.alone) == (100, 200)  # the stream is one talker's
     none = separation_measure(np.zeros((0, 6 * RATE), np.float32), sources, reference, mixture, RATE)
-    assert (none.overlapped_si_snri, none.kept, none.alone) == ((), 0, 200)
+    assert (none.kept, none.alone) == (0, 200)
+    # Whoever finds nobody has silence for both where they overlap, as a voice has that nobody is found for.
+    before = ratios(mixture[None, 4 * RATE :], np.stack([one[4 * RATE :] for one in sources.values()]))[0]
+    assert none.overlapped_si_snri == pytest.approx(FLOOR_DB - before) and max(none.overlapped_si_snri) < -25
+
+
+def test_silence_keeps_nobody():
+    sources, reference = two_talkers()
+    mixture = sources["anna"] + sources["ben"]
+    for order in (["anna", "ben"], ["ben", "anna"]):
+        streams = np.stack([sources[name] for name in order])
+        streams[:, RATE : 3 * RATE] = 0  # a second of each, alone
+        found = separation_measure(streams, sources, reference, mixture, RATE)
+        assert (found.kept, found.alone) == (100, 200)
 
 
 def test_a_voice_takes_the_talker_that_is_most_like_it():

@@ -32,7 +32,7 @@ def test_figures_worked_out_by_hand():
     assert summary.jer.value == pytest.approx(1.0 / 4)
     assert summary.count_right.value == 0.5 and summary.count_error.value == 1.0
     assert summary.presence.value == pytest.approx(0.25)  # one of four present below 0.5, one of two absent above
-    assert summary.absent_found.value == 0.0  # the only threshold that keeps 90 % of four keeps all
+    assert summary.false_extractions.value == 1.0  # the only threshold that keeps 90 % of four keeps all
     assert summary.overlapped_si_snri.value == pytest.approx(6.0)
     assert summary.kept.value == pytest.approx(0.5)
 
@@ -50,7 +50,7 @@ def test_intervals_are_those_of_resampled_conversations():
 def test_voices_called_absent_count_as_nothing():
     scores = {f"in{i}": 0.5 + i / 100 for i in range(20)} | {"out1": 0.4, "out2": 0.515, "out3": 0.9}
     summary = summarise("csc", "two", "given", [conversation(0, 1, 2, scores)], replicates=20)
-    assert summary.absent_found.value == pytest.approx(2 / 3)  # the threshold is 0.52: two of twenty are below
+    assert summary.false_extractions.value == pytest.approx(1 / 3)  # the threshold is 0.52: two of twenty are below
     assert summary.si_snri.value == pytest.approx(0.9 * 10)
     assert summary.count_right is None and summary.count_error is None
 
@@ -58,7 +58,7 @@ def test_voices_called_absent_count_as_nothing():
 def test_what_was_not_measured_is_nothing():
     plain = [replace(one, voices=(), separation=None) for one in MANY]
     summary = summarise("csc", "real", "found", plain, replicates=20)
-    assert summary.presence is summary.si_snri is summary.absent_found is summary.kept is None
+    assert summary.presence is summary.si_snri is summary.false_extractions is summary.kept is None
     assert summary.overlapped_si_snri is None
     text = tables([summary])[1].text()
     assert text.count("–") == 6
@@ -72,3 +72,5 @@ def test_tables():
     assert diarization.rows[0][:2] == ["csc, two (2)", "found"] and diarization.rows[0][2].startswith("15.0 (")
     assert diarization.rows[1][-2:] == ["–", "–"]
     assert voices.rows[0][2].startswith("25.0 (")
+    assert voices.columns[4:6] == ["false extractions, %", "extraction, dB"] and voices.rows[0][4].startswith("100.0 (")
+    assert "absent voices do not enter" in voices.note and "from these conversations themselves" in voices.note

@@ -4,6 +4,7 @@ import argparse
 
 from csc_fairseq.cli.decision_options import NO_THRESHOLD, add_decision_arguments, load_decider
 from csc_fairseq.cli.model_options import add_model_arguments, add_resample_argument, load_model
+from csc_fairseq.inference.durations import LENGTH
 
 SUMMARY = "print how alike the voices of two recordings are"
 EXAMPLE = """\
@@ -36,5 +37,9 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"# {NO_THRESHOLD}")
     else:
         print(decider.verdict(found.cosine))
+        if found.seconds is not None:
+            print("# the best of many windows: the longer a recording, the higher is its score by chance")
+            for line in decider.remarks([LENGTH], [1]):
+                print(line)
         print(decider)
     return 0

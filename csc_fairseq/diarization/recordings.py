@@ -10,14 +10,14 @@ import numpy as np
 
 from csc_fairseq.data.audio import load_crop, probe, require_format, write_wav
 from csc_fairseq.data.manifest import write_lines
-from csc_fairseq.data.rttm import Turn, read_rttm, write_rttm
+from csc_fairseq.data.rttm import Turn, file_id_of, read_rttm, write_rttm
 from csc_fairseq.diarization.page import Player, RecordingPage, embedded, linked, render_page
 from csc_fairseq.diarization.result_files import ResultFiles
 from csc_fairseq.diarization.turns import COLUMNS, name_of, table, talking_times, turns_of
 from csc_fairseq.digests import code_digest, file_digest
 from csc_fairseq.errors import InputError
 from csc_fairseq.inference.embedding_model import EmbeddingModel
-from csc_fairseq.text import normal, read_lines
+from csc_fairseq.text import read_lines
 
 if TYPE_CHECKING:
     from csc_fairseq.inference.long_recordings import Conversation
@@ -67,13 +67,6 @@ class Diarized:
         for talker, spoken, alone, share, turns in self.rows:
             lines.append(f"  {talker:10} {spoken:>9} s ({share:>5} %), alone {alone:>9} s, turns {turns:>5}")
         return "\n".join(lines)
-
-
-def file_id_of(file: Path) -> str:
-    """The file id of a recording in RTTM: its name without ending, in the form in which names are compared. Blanks, which the
-    format cannot hold, become underscores.
-    """
-    return "_".join(normal(file.stem).split())
 
 
 def seconds_of(files: Sequence[Path]) -> dict[str, float]:

@@ -130,8 +130,7 @@ def _draw_voices(
     others: list[int] | None = None  # drawn once somebody is left out
     names = safe_names(pool.group_labels)
     voices: list[Voice] = []
-    rests: list[list[int]] = []
-    left_out: list[str] = []
+    rests, left_out = list[list[int]](), list[str]()
     while len(voices) < wanted:
         if not chosen:
             raise InputError(

@@ -126,11 +126,11 @@ def _draw_voices(
     able = eligible(options, pool)
     wanted = options.talkers + options.absent
     drawn = rng.choice(able, wanted, replace=False)
-    chosen, others = drawn.tolist(), None  # the others are drawn once somebody is left out
+    chosen: list[int] = drawn.tolist()
+    others: list[int] | None = None  # drawn once somebody is left out
     names = safe_names(pool.group_labels)
     voices: list[Voice] = []
-    rests: list[list[int]] = []
-    left_out: list[str] = []
+    rests, left_out = list[list[int]](), list[str]()
     while len(voices) < wanted:
         if not chosen:
             raise InputError(

@@ -142,7 +142,8 @@ def _refuse_shared_recordings(
 ) -> None:
     """InputError if a development conversation is in another folder too: of real ones no speakers are known."""
     fitted = {file_digest(one.audio): one.audio for one in dev}
-    for one in (one for conversations in folders.values() for one in conversations) if fitted else ():
+    tested = [one for conversations in folders.values() for one in conversations]
+    for one in tested if fitted else []:
         if other := fitted.get(file_digest(one.audio)):
             raise InputError(f"{one.audio}: is the recording of {other} too, to which --dev fits; choose others")
 

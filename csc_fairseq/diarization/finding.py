@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from csc_fairseq.diarization.turns import runs
+from csc_fairseq.data.speech_activity import runs
 from csc_fairseq.inference.talkers import active_frames, active_streams
 from csc_fairseq.inference.windows import Windows
 

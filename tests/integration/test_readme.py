@@ -70,6 +70,8 @@ def run_line(line: str, place: Path) -> str:
     folder, around = BIN, environment()
     if words[0] == "fairseq-hydra-train":
         words += TRAINING[words[2]]
+    elif words[:3] == ["csc", "evaluate", "--conversations"]:
+        words += ["--replicates", "20"]
     elif words[:2] == ["csc", "evaluate"]:
         words += SHORT_EVALUATION
     elif words[0].startswith("examples/"):

@@ -51,9 +51,9 @@ class AtAnyLevel(Interleaved):
 
 
 def talkers(turns, seconds):
-    """(3, T): what each talker says, noise at their own samples."""
+    """(3, T): what each talker says, noise at their own samples, with gaps of 20 ms as between syllables."""
     number = np.arange(seconds * RATE)
-    noise = 0.1 * np.clip(np.random.default_rng(0).standard_normal(len(number)), -3.9, 3.9)
+    noise = 0.1 * np.clip(np.random.default_rng(0).standard_normal(len(number)), -3.9, 3.9) * (number // 20 % 6 != 3)
     sources = np.zeros((TALKERS, len(number)), np.float32)
     for talker, first, last in turns:
         sources[talker] += noise * ((number >= first * RATE) & (number < last * RATE) & (number % SLOTS == talker))

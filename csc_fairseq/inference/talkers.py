@@ -1,6 +1,6 @@
 """Who the streams of a recording's windows are: agglomerative clustering of their embeddings (all our choice).
 
-1. A stream holds somebody where it is neither far below the recording's loud frames nor far below another stream.
+1. A stream holds somebody where it is above the room, or the loudest one of a moment that is, and not far below another stream.
 2. The embeddings of streams that hold somebody are clustered by average linkage. Two streams of one window are rather two people,
    so they are moved apart; not infinitely, since one may hold what is left over of the other. Clusters of little speech go.
 3. Then every window gives its streams to different talkers, those whose centres they are most like.
@@ -24,7 +24,9 @@ from csc_fairseq.inference.windows import Windows
 SILENT = 10 ** (-90 / 20)  # RMS: below the step of 16 bits there is no voice
 LOUD_PERCENTILE = 95.0  # of the levels of a window's frames; the loudest window counts, however seldom anybody speaks
 ROOM_PERCENTILE = 10.0  # of the levels of all frames: what is heard while nobody speaks
-LEAST_RANGE_DB = 6.0  # from the room to the loud frames: with less there is noise and no voice
+LEAST_RANGE_DB = (
+    6.0  # from the room to the loud frames: with less, there is no room to be heard, and all is one voice or one noise
+)
 ABOVE_ROOM = 0.3  # share of this range that a frame is above the room if somebody speaks in it
 BELOW_LOUD_DB = 35.0  # a frame this far below the loud ones is silent, however quiet the room
 BELOW_OTHER_DB = 12.0  # a stream this far below another one at the same time holds what is left over of it
@@ -71,18 +73,19 @@ class Talkers:
 
 def active_frames(windows: Windows) -> np.ndarray:
     """Frames in which a stream holds somebody, bool (W, C, A)."""
-    levels = windows.levels
-    return (levels > _floor(windows)) & (levels >= levels.max(axis=1, keepdims=True) * 10 ** (-BELOW_OTHER_DB / 20))
+    levels, floor = windows.levels, _floor(windows)
+    loudest = levels.max(axis=1, keepdims=True)
+    heard = (levels > floor) | ((levels == loudest) & (windows.mixture_levels > floor)[:, None] & (levels > SILENT))
+    return heard & (levels >= loudest * 10 ** (-BELOW_OTHER_DB / 20))
 
 
 def _floor(windows: Windows) -> float:
-    """RMS above which a frame holds a voice; infinite where nobody speaks in the whole recording."""
+    """RMS above which a frame holds a voice. What has one level throughout, an unbroken voice or a hum, counts as a voice."""
     decibels = 20 * np.log10(np.maximum(windows.mixture_levels, SILENT))
     loud = float(np.percentile(decibels, LOUD_PERCENTILE, axis=1).max())
     room = float(np.percentile(decibels, ROOM_PERCENTILE))
-    if loud - room < LEAST_RANGE_DB:
-        return np.inf
-    return 10 ** (max(room + ABOVE_ROOM * (loud - room), loud - BELOW_LOUD_DB) / 20)
+    above = room + ABOVE_ROOM * (loud - room) if loud - room >= LEAST_RANGE_DB else -np.inf
+    return max(10 ** (max(above, loud - BELOW_LOUD_DB) / 20), SILENT)
 
 
 def active_streams(windows: Windows) -> np.ndarray:

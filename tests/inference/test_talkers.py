@@ -211,14 +211,10 @@ def test_active_frames_by_hand():
     assert active_frames(windows).tolist() == [[[True, True, False, True, False], [True, False, False, False, False]]]
 
 
-def test_steady_noise_is_nobody():
-    """White noise in streams of any share, however loud, and at any length."""
-    rng = np.random.default_rng(0)
-    for level in (0.001, 0.3):
-        windows = heard([], 60)
-        mixture = (level * (1 + 0.05 * rng.standard_normal(windows.mixture_levels.shape))).astype(np.float32)
-        windows = replace(windows, mixture_levels=mixture, levels=np.stack([0.7 * mixture, 0.6 * mixture], axis=1))
-        assert not len(find_talkers(windows).centres)
+def test_one_level_throughout_is_a_voice():
+    """Nothing tells a voice without a pause from a hum."""
+    windows = by_hand([[0.1] * 5, [0.01] * 5], [0.1] * 5)
+    assert active_frames(windows).tolist() == [[[True] * 5, [False] * 5]]
 
 
 def test_one_voice_for_a_moment_in_long_noise():

@@ -66,7 +66,15 @@ def test_only_training_needs_fairseq_and_a_compiler(wheel):
     for extra in ("demo", "test"):
         assert training < needs(extra)
     assert needs("baselines") | needs("demo") <= needs("test")
-    assert set(metadata.get_all("Provides-Extra")) == {"train", "demo", "cluster", "baselines", "campplus", "test"}
+    assert set(metadata.get_all("Provides-Extra")) == {
+        "train",
+        "demo",
+        "cluster",
+        "baselines",
+        "campplus",
+        "diarization",
+        "test",
+    }
 
 
 def test_configuration_is_found_by_name_from_another_folder(environment, tmp_path):

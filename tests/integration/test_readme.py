@@ -202,8 +202,12 @@ def test_other_commands_are_the_makefile_s():
 PAGES = [
     "README.md",
     "manifests/README.md",
+    *(f"docs/{name}.md" for name in ("CONVERSATIONS", "RELIABILITY")),
     *(f"examples/csc/{name}.md" for name in ("README", "EVALUATION", "RESULTS")),
-    *(f"examples/csc/results/{name}.md" for name in ("fine_tuned", "content", "two_cores")),
+    *(
+        f"examples/csc/results/{name}.md"
+        for name in ("fine_tuned", "content", "two_cores", "label_free", "campplus", "ablations")
+    ),
 ]
 
 

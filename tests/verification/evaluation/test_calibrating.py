@@ -16,7 +16,7 @@ from csc_fairseq.verification.evaluation.calibrating import CalibrationOptions, 
 from csc_fairseq.verification.evaluation.evaluation_set import LabelledTrials
 from csc_fairseq.verification.metrics.calibration import Calibration, cllr
 from csc_fairseq.verification.metrics.error_rates import eer
-from tests.making import bundled, csc_checkpoint, fails, saved, separative_network, speaker_encoder
+from tests.making import bundled, csc_checkpoint, fails, saved, speaker_encoder
 
 CLEAN = "- {name: clean}\n"
 TWO = CLEAN + "- {name: talker 10 dB, talkers: 1, sir_db: 10}\n"
@@ -107,7 +107,7 @@ def test_processes_are_those_of_the_evaluation(options, monkeypatch):
 
 
 def test_speakers_of_the_training_are_refused(options, tmp_path):
-    state = csc_checkpoint(separative_network(), identities=["s11", "x"], identity_level="speaker")
+    state = csc_checkpoint(speaker_encoder(5).network, identities=["s11", "x"], identity_level="speaker")
     path = saved(state, tmp_path / "trained.pt")
     message = fails(calibrate_model, options(model=path))
     assert "dev.tsv: 1 of its 5 speakers are those of " in message and message.endswith("choose others, or --force")

@@ -24,9 +24,12 @@ def levels_in_mixture(estimates: Tensor, mixture: Tensor) -> Tensor:
     SI-SNR, the loss of separation, hears neither the level nor the sign of an estimate, so a network is free in both (our choice;
     the usual remedy for scale-invariant losses).
     """
-    streams, mixture = estimates.double().cpu(), mixture.double().cpu()
+    streams = estimates.float()
     norms = streams.square().sum(-1, keepdim=True).sqrt()
     unit = streams / norms.clamp_min(SILENT**0.5)
-    likeness = unit @ unit.T + RIDGE * torch.eye(len(unit), dtype=unit.dtype)
-    factors = torch.linalg.solve(likeness, unit @ mixture).unsqueeze(1) / norms.clamp_min(SILENT**0.5)
+    # Waveforms stay on their device. Not all devices have double precision, which the few numbers are solved in.
+    products = (unit @ torch.stack([*unit, mixture.to(unit)]).T).double().cpu()
+    norms = norms.double().cpu()
+    likeness = products[:, :-1] + RIDGE * torch.eye(len(unit), dtype=products.dtype)
+    factors = torch.linalg.solve(likeness, products[:, -1]).unsqueeze(1) / norms.clamp_min(SILENT**0.5)
     return torch.where(norms > SILENT**0.5, factors, 0.0).to(estimates)

@@ -28,6 +28,20 @@ STYLE = """
  pre { background: #f3f5f9; padding: .8rem; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .82rem }
 """
 
+HEAD = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>$title</title>
+<style>$style</style>
+</head>
+<body>
+<h1>$title</h1>
+<p>$summary</p>
+"""
+"""The beginning of a page, for string.Template: title, style and summary are HTML."""
+
 
 def png(figure: Figure) -> bytes:
     """The figure as the bytes of a PNG file."""

@@ -8,20 +8,11 @@ from string import Template
 
 import numpy as np
 
-from csc_fairseq.page import STYLE, picture, wav
+from csc_fairseq.page import HEAD, STYLE, picture, wav
 
-PAGE = Template("""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$title</title>
-<style>$style</style>
-</head>
-<body>
-<h1>$title</h1>
-<p>$summary</p>
-<h2>Results</h2>
+PAGE = Template(
+    HEAD
+    + """<h2>Results</h2>
 <table>$rows</table>
 <p class="note">$results_note</p>
 <h2>Training</h2>
@@ -36,7 +27,8 @@ $origins
 <pre>$commands</pre>
 </body>
 </html>
-""")
+"""
+)
 
 
 @dataclass(frozen=True)

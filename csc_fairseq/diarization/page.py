@@ -20,29 +20,21 @@ from csc_fairseq.diarization import timeline
 from csc_fairseq.diarization.turns import TalkingTime, name_of
 from csc_fairseq.inference.talkers import Talkers
 from csc_fairseq.inference.windows import Windows
-from csc_fairseq.page import STYLE, picture, png, wav
+from csc_fairseq.page import HEAD, STYLE, picture, png, wav
 
 MARKS = "os^Dv"
 
-PAGE = Template("""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$title</title>
-<style>$style</style>
-</head>
-<body>
-<h1>$title</h1>
-<p>$summary</p>
-<h2>Listen</h2>
+PAGE = Template(
+    HEAD
+    + """<h2>Listen</h2>
 $recording
 $talkers
 $voices
 <script>$script</script>
 </body>
 </html>
-""")
+"""
+)
 
 OWN_STYLE = """
  h1 { overflow-wrap: anywhere }

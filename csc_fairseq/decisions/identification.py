@@ -25,8 +25,9 @@ def heard_talkers(model: EmbeddingModel, file: str | Path, resample: bool = Fals
     """
     from csc_fairseq.inference.talkers import find_talkers  # imports scipy, which takes a second
 
-    info, at_once = probe(file), model.longest / model.sample_rate
-    if info.frames <= at_once * info.sample_rate:
+    info = probe(file)
+    if model.hears_at_once(info.frames, info.sample_rate):
+        at_once = model.longest / model.sample_rate
         windows = model.windows(file, length=at_once, hop=at_once, resample=resample)
     else:
         windows = model.windows(file, resample=resample)

@@ -44,7 +44,7 @@ def extract_voice(
     heard = len(samples) / model.sample_rate
     if is_silent(samples):
         return None
-    if len(samples) <= model.longest:
+    if model.hears_at_once(len(samples)):
         ((_, voices),) = model.analyse([samples])
         cosines = voices.queries.cpu() @ torch.from_numpy(voice)
         best = int(cosines.argmax())

@@ -21,10 +21,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from csc_fairseq.data.speech_activity import FRAME, frame_samples
 from csc_fairseq.errors import InputError
 from csc_fairseq.inference.separated_voices import SeparatedVoices
 
-FRAME = 0.02  # seconds
 BAR_FROM = 60  # seconds of a recording that takes long enough for a progress bar
 
 Analyse: TypeAlias = Callable[[Sequence[Tensor]], Iterator[tuple[int, SeparatedVoices]]]
@@ -90,7 +90,7 @@ class WindowGrid:
     @classmethod
     def of(cls, samples: int, sample_rate: int, length: float, hop: float, *, least: int, most: int) -> "WindowGrid":
         """From seconds. least, most: samples that a window may have. InputError for what is out of range."""
-        frame = round(FRAME * sample_rate)
+        frame = frame_samples(sample_rate)
         shortest, longest = max(least / sample_rate, FRAME), most / sample_rate
         if not shortest <= length <= longest:
             raise InputError(f"windows of {length:g} s: expected {shortest:g} to {longest:g} s")
@@ -103,7 +103,7 @@ class WindowGrid:
     @property
     def frame(self) -> int:
         """Samples of a frame."""
-        return round(FRAME * self.sample_rate)
+        return frame_samples(self.sample_rate)
 
     @property
     def starts(self) -> np.ndarray:

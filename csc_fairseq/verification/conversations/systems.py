@@ -28,7 +28,7 @@ from csc_fairseq.verification.encoders.spec import EMBEDDINGS, parse_sum
 
 WINDOW, HOP = 2.0, 0.5  # seconds, of encoders that only embed (our choice)
 LEAST_SPEECH = 0.5  # seconds of speech in a window that is embedded; where none has as much, those with most are
-SHORTEST_TALKER = 1.5  # seconds; clusters with less are nobody, as in inference/talkers.py
+SHORTEST_TALKER = 1.5  # seconds; clusters with less are nobody (our choice)
 BATCH = 64  # windows that are embedded at once
 
 

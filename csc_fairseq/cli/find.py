@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_acceptance_arguments(
         parser,
         "that the voice is heard in a window of three seconds",
-        "fit it with --seconds 3, and --enrol-utterances as many as recordings ENROL",
+        "fit it with --seconds 2, and --enrol-utterances as many as recordings ENROL",
     )
     add_resample_argument(parser)
 

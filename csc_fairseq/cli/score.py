@@ -11,7 +11,7 @@ EXAMPLE = """\
 csc score enrol.wav test.wav --model checkpoint_best.pt
 # 0.8123 is the first word that is printed
 csc score enrol.wav meeting.wav --model checkpoint_best.pt
-# 0.8123 at 754.0 s: of a recording over 12 s, where the window of 3 s begins in which the voice was found
+# 0.8123 at 754.0 s: of a recording over 12 s, where the window of 2 s begins in which the voice was found
 csc score enrol.wav test.wav --model csc.pt --calibration csc.calibration.json --prior 0.1"""
 
 
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints the cosine in [-1, 1], the largest over the talkers of the test recording; of one over 12 s, over its windows of 3 s,
+    """Prints the cosine in [-1, 1], the largest over the talkers of the test recording; of one over 12 s, over its windows of 2 s,
     and the second at which the best one begins. Then, with a calibration, what the cosine means; without one, in a line that
     begins with #, that no threshold is right for all recordings.
     """

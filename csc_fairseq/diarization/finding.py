@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from csc_fairseq.data.speech_activity import runs
-from csc_fairseq.inference.talkers import active_frames, active_streams
+from csc_fairseq.inference.stream_activity import active_frames, active_streams
 from csc_fairseq.inference.windows import Windows
 
 PAUSE_SECONDS = 1.0  # shorter pauses of the voice are part of a stretch

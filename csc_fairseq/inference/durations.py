@@ -2,5 +2,5 @@
 
 LONG = 12.0
 """Longer recordings are heard in windows; no window is longer."""
-LENGTH, HOP = 3.0, 1.0
+LENGTH, HOP = 2.0, 0.5
 """Of windows, where nothing else is said: a length, and from one window to the next."""

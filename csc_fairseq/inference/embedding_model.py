@@ -200,10 +200,10 @@ class EmbeddingModel(ABC):
     ) -> Windows:
         """The streams of one recording in W windows of `length` seconds, one every `hop` seconds; memory is bounded.
 
-            windows = model.windows("meeting.wav")      # 60 s: W = 58 windows of 3 s
-            windows.starts / windows.sample_rate        # (W,) seconds: 0.0, 1.0, 2.0, ...
+            windows = model.windows("meeting.wav")      # 60 s: W = 117 windows of 2 s
+            windows.starts / windows.sample_rate        # (W,) seconds: 0.0, 0.5, 1.0, ...
             windows.queries                             # (W, C, E) embeddings, windows.queries[w, c] @ other is a cosine
-            windows.levels                              # (W, C, 150) RMS of every stream in frames of 20 ms
+            windows.levels                              # (W, C, 100) RMS of every stream in frames of 20 ms
 
         Args:
             audio, sample_rate, resample: see the class; one recording of any length.

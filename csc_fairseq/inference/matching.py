@@ -47,7 +47,7 @@ def best_match(model: "EmbeddingModel", enrol: Audio, test: Audio, sample_rate: 
     if model.hears_at_once(len(recording)):
         talkers = model.embed_sources(recording)
         return Match(float((talkers.to(enrolled) @ enrolled).max().clamp(-1, 1)), None)
-    from csc_fairseq.inference.talkers import active_streams  # imports scipy, which takes a second
+    from csc_fairseq.inference.stream_activity import active_streams  # imports scipy, which takes a second
 
     windows = model.windows(recording)
     held = active_streams(windows)

@@ -1,45 +1,41 @@
 """Who the streams of a recording's windows are: agglomerative clustering of their embeddings (all our choice).
 
-1. A stream holds somebody where it is above the room, or the loudest one of a moment that is, and not far below another stream.
-2. The embeddings of streams that hold somebody are clustered by average linkage. Two streams of one window are rather two people,
-   so they are moved apart; not infinitely, since one may hold what is left over of the other. Clusters of little speech go.
-3. Then every window gives its streams to different talkers, those whose centres they are most like.
-4. What a talker says at a moment is in the window whose centre is nearest.
+1. The embeddings of streams that clearly hold somebody (stream_activity.py) are clustered by average linkage. Two streams of one
+   window are rather two people, so they are moved apart; not infinitely, since one may hold what is left over of the other.
+   Clusters of little speech go.
+2. Then every window gives its streams to different talkers, those whose centres they are most like.
+3. Whether a talker speaks at a moment is what most windows say. What they say is in the window whose centre is nearest.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.ndimage import binary_closing, binary_opening
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import squareform
 
 from csc_fairseq.errors import InputError
+from csc_fairseq.inference.stream_activity import (
+    CLEARLY,
+    SILENT,
+    active_frames,
+    active_seconds,
+    at_most_half,
+    voted,
+)
 from csc_fairseq.inference.windows import Windows
 
-# The numbers below were chosen on 18 simulated conversations of development speakers, in rooms and noise.
-
-# When a stream holds somebody.
-SILENT = 10 ** (-90 / 20)  # RMS: below the step of 16 bits there is no voice
-LOUD_PERCENTILE = 95.0  # of the levels of a window's frames; the loudest window counts, however seldom anybody speaks
-ROOM_PERCENTILE = 10.0  # of the levels of all frames: what is heard while nobody speaks
-LEAST_RANGE_DB = (
-    6.0  # from the room to the loud frames: with less, there is no room to be heard, and all is one voice or one noise
-)
-ABOVE_ROOM = 0.3  # share of this range that a frame is above the room if somebody speaks in it
-BELOW_LOUD_DB = 35.0  # a frame this far below the loud ones is silent, however quiet the room
-BELOW_OTHER_DB = 12.0  # a stream this far below another one at the same time holds what is left over of it
-LEAST_SECONDS = 0.3  # of sound in a window; a stream with less holds nobody
+# The numbers below were chosen on simulated conversations of development speakers, in rooms and noise.
 
 # Which streams are one talker.
 CLUSTERED_SECONDS = 1.0  # of sound in a window; a stream with less is assigned afterwards
 MOST_CLUSTERED = 4000  # streams: memory and time grow with the square; the windows of an even subset, if there are more
-SAME_DISTANCE = 0.6  # cosine distance at which average linkage stops
+SAME_DISTANCE = 0.63  # cosine distance at which average linkage stops
 # Two streams of one window are further apart by this times the number of streams. So are, on average, two clusters that are in
 # the same windows as often as by chance; twice that, two halves of all streams that are always in the same windows.
-APART = 0.15
-SHORTEST_SECONDS = 3.0  # of speech, or a quarter of a shorter recording; whoever talks less is nobody
+APART = 0.1
+# Of speech in clustered streams, or a quarter of a shorter recording; whoever talks less is nobody. A turn of 5 s has as much.
+SHORTEST_SECONDS = 4.0
 MOST_CUTS = 200  # clusterings that are tried to find a given number of talkers
 
 # Which talker a stream is.
@@ -48,10 +44,6 @@ NEAR_BEST = 0.15  # how far its talker may be below the most similar one that a 
 NEVER = 10.0  # beyond all cosines
 CONTINUITY = 0.05  # weight of the levels in common with the window before, in cosine: it breaks ties
 
-# When a talker speaks.
-PAUSE_SECONDS = 0.3  # shorter pauses are filled
-BLIP_SECONDS = 0.1  # shorter sounds are left out
-
 
 @dataclass(frozen=True)
 class Talkers:
@@ -59,7 +51,7 @@ class Talkers:
 
     centres: float32 (N, E), unit norm, in the order of talking time, who talks most first.
     of_stream: int64 (W, C), the talker of every window's stream, -1 = nobody; no talker twice in a window.
-    levels: float32 (N, F), RMS of a talker in every frame; 0 where no stream is theirs.
+    levels: float32 (N, F), RMS of a talker in every frame, in the window whose centre is nearest; 0 where no stream is theirs.
     active: bool (N, F), when a talker speaks; short pauses are filled.
 
     N is 0 where nobody speaks.
@@ -69,28 +61,6 @@ class Talkers:
     of_stream: np.ndarray
     levels: np.ndarray
     active: np.ndarray
-
-
-def active_frames(windows: Windows) -> np.ndarray:
-    """Frames in which a stream holds somebody, bool (W, C, A)."""
-    levels, floor = windows.levels, _floor(windows)
-    loudest = levels.max(axis=1, keepdims=True)
-    heard = (levels > floor) | ((levels == loudest) & (windows.mixture_levels > floor)[:, None] & (levels > SILENT))
-    return heard & (levels >= loudest * 10 ** (-BELOW_OTHER_DB / 20))
-
-
-def _floor(windows: Windows) -> float:
-    """RMS above which a frame holds a voice. What has one level throughout, an unbroken voice or a hum, counts as a voice."""
-    decibels = 20 * np.log10(np.maximum(windows.mixture_levels, SILENT))
-    loud = float(np.percentile(decibels, LOUD_PERCENTILE, axis=1).max())
-    room = float(np.percentile(decibels, ROOM_PERCENTILE))
-    above = room + ABOVE_ROOM * (loud - room) if loud - room >= LEAST_RANGE_DB else -np.inf
-    return max(10 ** (max(above, loud - BELOW_LOUD_DB) / 20), SILENT)
-
-
-def active_streams(windows: Windows) -> np.ndarray:
-    """Streams that hold somebody, bool (W, C)."""
-    return _active_seconds(windows, active_frames(windows)) >= _at_most_half(LEAST_SECONDS, windows)
 
 
 def find_talkers(windows: Windows, *, talkers: int | None = None, most: int | None = None) -> Talkers:
@@ -110,14 +80,14 @@ def find_talkers(windows: Windows, *, talkers: int | None = None, most: int | No
     """
     require_counts(talkers, most)
     sounding = active_frames(windows)
-    seconds = _active_seconds(windows, sounding)
-    seconds[seconds < _at_most_half(LEAST_SECONDS, windows)] = 0.0
-    centres = _clustered(windows, seconds, talkers, most)
+    seconds = active_seconds(windows, sounding)
+    clear = active_seconds(windows, active_frames(windows, CLEARLY))
+    weights = clear if clear.any() else seconds
+    centres = _clustered(windows, weights, seconds, talkers, most)
     while True:
+        centres = _means(windows, weights, _assigned(windows, seconds, centres), centres)
         of_stream = _assigned(windows, seconds, centres)
-        centres = _means(windows, seconds, of_stream, centres)
-        of_stream = _assigned(windows, seconds, centres)
-        levels, active = _over_time(windows, sounding, of_stream, len(centres))
+        active = voted(windows, sounding, of_stream, len(centres))
         spoken = active.sum(axis=1)
         asked = 0.0 if talkers is not None or len(centres) < 2 else _shortest(windows)
         if not len(centres) or spoken.min() * windows.frame_seconds >= max(asked, windows.frame_seconds):
@@ -125,6 +95,7 @@ def find_talkers(windows: Windows, *, talkers: int | None = None, most: int | No
         centres = np.delete(centres, spoken.argmin(), axis=0)
     order = np.argsort(-spoken, kind="stable")
     place = np.append(np.argsort(order), -1)  # place[-1] is nobody's
+    levels = _levels(windows, of_stream, len(centres))
     return Talkers(centres[order], place[of_stream], levels[order], active[order])
 
 
@@ -134,7 +105,8 @@ def somebody(windows: Windows) -> Talkers:
     of_stream = np.where(np.arange(energies.shape[1]) == energies.argmax(axis=1)[:, None], 0, -1)
     weights = np.where(of_stream == 0, np.sqrt(energies) + SILENT, 0.0)
     centres = _means(windows, weights, of_stream, np.zeros((1, windows.queries.shape[2]), np.float32))
-    return Talkers(centres, of_stream, *_over_time(windows, active_frames(windows), of_stream, 1))
+    active = voted(windows, active_frames(windows), of_stream, 1)
+    return Talkers(centres, of_stream, _levels(windows, of_stream, 1), active)
 
 
 def require_counts(talkers: int | None, most: int | None) -> None:
@@ -146,34 +118,28 @@ def require_counts(talkers: int | None, most: int | None) -> None:
             raise InputError(f"{name}={count}: expected 1 at least")
 
 
-def _active_seconds(windows: Windows, sounding: np.ndarray) -> np.ndarray:
-    """(W, C)"""
-    return sounding.sum(axis=2) * windows.frame_seconds
-
-
-def _at_most_half(seconds: float, windows: Windows) -> float:
-    """A time that is asked of a window, or half of one that is shorter than twice this time."""
-    return min(seconds, windows.length / windows.sample_rate / 2)
-
-
 def _shortest(windows: Windows) -> float:
     """Seconds of speech that make a talker."""
     return min(SHORTEST_SECONDS, windows.samples / windows.sample_rate / 4)
 
 
-def _clustered(windows: Windows, seconds: np.ndarray, talkers: int | None, most: int | None) -> np.ndarray:
-    """Centres (N, E), unit norm, of the clusters. seconds: (W, C), 0 for streams that hold nobody."""
-    chosen = seconds >= max(_at_most_half(CLUSTERED_SECONDS, windows), 1e-9)
+def _clustered(
+    windows: Windows, clear: np.ndarray, seconds: np.ndarray, talkers: int | None, most: int | None
+) -> np.ndarray:
+    """Centres (N, E), unit norm, of the clusters. clear, seconds: (W, C), how long a stream holds somebody clearly, and at all; 0
+    for nobody.
+    """
+    chosen = clear >= max(at_most_half(CLUSTERED_SECONDS, windows), 1e-9)
     if chosen.sum() < 2 * (talkers or 1):
-        chosen = seconds > 0
+        chosen = clear > 0
     step = max(1, -(-int(chosen.sum()) // MOST_CLUSTERED))
     chosen[np.arange(len(chosen)) % step > 0] = False
     number, stream = np.nonzero(chosen)
-    queries, weights = windows.queries[number, stream], seconds[number, stream]
+    queries, weights = windows.queries[number, stream], clear[number, stream]
     if len(queries) < 2:
         return queries
     # Windows share their speech: each adds its share of the recording's time.
-    spoken = weights * step * windows.samples / (len(windows.starts) * windows.length)
+    spoken = seconds[number, stream] * step * windows.samples / (len(windows.starts) * windows.length)
     distances = queries @ queries.T
     np.subtract(1, np.clip(distances, -1, 1, out=distances), out=distances)  # in place, for memory
     distances[number[:, None] == number] += APART * len(queries)
@@ -256,28 +222,14 @@ def _means(windows: Windows, weights: np.ndarray, of_stream: np.ndarray, otherwi
     return centres
 
 
-def _over_time(
-    windows: Windows, sounding: np.ndarray, of_stream: np.ndarray, talkers: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """`Talkers.levels` and `Talkers.active`."""
+def _levels(windows: Windows, of_stream: np.ndarray, talkers: int) -> np.ndarray:
+    """`Talkers.levels`."""
     window, frame = windows.nearest()
     levels = np.zeros((talkers, windows.frames), dtype=np.float32)
-    active = np.zeros((talkers, windows.frames), dtype=bool)
     for talker in range(talkers):
-        own = of_stream[window] == talker  # (F, C)
-        at, stream = np.nonzero(own)  # a talker has one stream of a window at most
+        at, stream = np.nonzero(of_stream[window] == talker)  # a talker has one stream of a window at most
         levels[talker, at] = windows.levels[window[at], stream, frame[at]]
-        active[talker, at] = sounding[window[at], stream, frame[at]]
-        active[talker] = _smooth(active[talker], windows.frame_seconds)
-    return levels, active
-
-
-def _smooth(active: np.ndarray, frame_seconds: float) -> np.ndarray:
-    """(F,) without short pauses, then without short sounds."""
-    pause, blip = (max(1, round(seconds / frame_seconds)) for seconds in (PAUSE_SECONDS, BLIP_SECONDS))
-    padded = np.pad(active, pause + blip)
-    filled = binary_closing(padded, np.ones(pause, dtype=bool))
-    return binary_opening(filled, np.ones(blip, dtype=bool))[pause + blip : -(pause + blip)]
+    return levels
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

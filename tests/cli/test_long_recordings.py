@@ -9,7 +9,7 @@ from csc_fairseq.cli.main import main
 from tests.interleaved import HALF, RATE, Interleaved, talkers
 from tests.making import write_recording
 
-TURNS = [(0, 0, 9), (1, 8, 14), (2, 14, 18), (0, 18, 20)]
+TURNS = [(0, 0, 8), (1, 6, 13), (2, 13, 19), (0, 19, 20)]
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_separate_writes_a_file_for_each_talker(model, meeting, tmp_path, capsys
     assert main(command) == 0
     files = [out / f"meeting_{number}.wav" for number in (1, 2, 3)]
     assert sorted(out.iterdir()) == files and capsys.readouterr().out.split() == [str(file) for file in files]
-    for file, source in zip(files, talkers(TURNS, 20), strict=True):  # 11, 6 and 4 s
+    for file, source in zip(files, talkers(TURNS, 20), strict=True):  # 9, 7 and 6 s
         samples, rate = soundfile.read(file, dtype="float32")
         assert rate == RATE
         np.testing.assert_allclose(samples, source, atol=HALF)
@@ -90,7 +90,7 @@ def test_score_says_when(model, meeting, tmp_path, capsys):
     found, remark = capsys.readouterr().out.splitlines()
     cosine, at, seconds, unit = found.split()
     assert remark == f"# {NO_THRESHOLD}"
-    assert (cosine, at, unit) == ("1.0000", "at", "s") and 12 <= float(seconds) <= 17
+    assert (cosine, at, unit) == ("1.0000", "at", "s") and 11 < float(seconds) < 19
     # A short recording has two streams, whoever talks: where talker 1 does, the other one is talker 0's, who is silent.
     for voice, cosine in zip(voices, ("1.0000", "1.0000", "0.0000"), strict=True):
         assert main(["score", voice, voices[1], "--model", "m.pt"]) == 0
@@ -102,23 +102,24 @@ def test_embed_windows(model, meeting, tmp_path, capsys):
     out = tmp_path / "windows.npz"
     command = ["embed", short, meeting, "--model", "m.pt", "--out", str(out)]
     assert main([*command, "--windows"]) == 0
-    assert "2 recordings, 19 windows, queries (19, 2, 4)" in capsys.readouterr().out
+    assert "2 recordings, 38 windows, queries (38, 2, 4)" in capsys.readouterr().out
     found = np.load(out)
     assert (
         found["names"].tolist() == [short, meeting] and found["identity_level"] == "speaker" and found["frame"] == 0.02
     )
-    assert found["recordings"].tolist() == [0] + [1] * 18
-    assert found["starts"].tolist() == [0.0, *map(float, range(18))]
-    assert found["queries"].shape == (19, 2, 4) and found["levels"].shape == (19, 2, 150)
-    assert not found["levels"][0, :, 100:].any()
+    assert found["recordings"].tolist() == [0] + [1] * 37
+    assert found["starts"].tolist() == [0.0, *np.arange(0, 18.5, 0.5)]
+    assert found["queries"].shape == (38, 2, 4) and found["levels"].shape == (38, 2, 100)
     windows = model.windows(meeting)
     np.testing.assert_allclose(np.sort(found["levels"][1:], axis=1), np.sort(windows.levels, axis=1), atol=1e-6)
-    assert main([*command, "--windows", "--length", "2", "--hop", "0.5"]) == 0
-    assert np.load(out)["starts"].tolist() == [0.0, *np.arange(0, 18.5, 0.5)]
+    assert main([*command, "--windows", "--length", "3", "--hop", "1"]) == 0
+    longer = np.load(out)
+    assert longer["starts"].tolist() == [0.0, *map(float, range(18))] and longer["levels"].shape == (19, 2, 150)
+    assert not longer["levels"][0, :, 100:].any()  # of a recording of 2 s
     for options, complaint in (
         (["--hop", "2"], "--length and --hop are of windows; add --windows"),
         (["--windows", "--length", "0"], "windows of 0 s: expected 0.02 to 12 s"),
-        (["--windows", "--hop", "4"], "windows every 4 s: expected 0.02 to 3 s, their length"),
+        (["--windows", "--hop", "4"], "windows every 4 s: expected 0.02 to 2 s, their length"),
     ):
         assert main([*command, *options]) == 2
         assert complaint in capsys.readouterr().err

@@ -16,7 +16,7 @@ def test_streams_follow_talkers():
     sources = talkers(TURNS, 30)
     model = Interleaved()
     streams = model.separate(sources.sum(0))
-    assert streams.shape == (2, 30000) and model.heard == [(21, 3000), (7, 3000)]  # once, in batches of 64 s
+    assert streams.shape == (2, 30000) and model.heard == [(31, 2000), (26, 2000)]  # once, in batches of 64 s
     np.testing.assert_allclose(streams, sources[:2], atol=HALF)
     np.testing.assert_array_equal(model.embed_sources(sources.sum(0)), np.eye(4)[:2])
     assert model.separate(torch.from_numpy(sources.sum(0))).dtype == torch.float32
@@ -33,7 +33,7 @@ def test_streams_are_at_their_levels_in_the_recording():
     ((_, voices),) = model.analyse([torch.from_numpy(sources.sum(0)[4000:8000])])
     assert voices.loudest == 0 and voices.energies[0] > 1e4 * voices.energies[1]
     windows = model.windows(sources.sum(0)[4000:8000])
-    own = np.sqrt(np.square(sources[:2, 4000:7000]).reshape(2, 150, 20).mean(axis=2))
+    own = np.sqrt(np.square(sources[:2, 4000:6000]).reshape(2, 100, 20).mean(axis=2))
     np.testing.assert_allclose(windows.levels[0], own[windows.queries[0].argmax(axis=1)], rtol=1e-3, atol=1e-6)
 
 
@@ -65,9 +65,9 @@ def test_more_talkers_than_streams():
 
 
 def test_a_talker_is_silent_where_no_stream_is_theirs():
-    sources = talkers([(0, 0, 20), (1, 13, 17)], 20)
+    sources = talkers([(0, 0, 20), (1, 12, 18)], 20)
     streams = Interleaved().separate(sources.sum(0))
-    assert (streams[1, :9000] == 0).all() and np.abs(streams[1, 13200:16800]).max() > 0.2
+    assert (streams[1, :9000] == 0).all() and np.abs(streams[1, 12200:17800]).max() > 0.2
 
 
 def test_the_loudest_talker_is_embedded():
@@ -104,11 +104,13 @@ def test_a_model_of_one_stream():
     sources = talkers([(0, 0, 12), (1, 12, 20)], 20)
     model = Interleaved(streams=1)
     assert model.embed_sources(sources.sum(0)).shape == (2, 4)
-    assert model.embed(sources.sum(0)) @ np.eye(4)[:2].T == pytest.approx([0.85, 0.5], abs=0.06)
+    assert model.embed(sources.sum(0)) @ np.eye(4)[:2].T == pytest.approx(
+        [0.83, 0.56], abs=0.03
+    )  # 23 and 14 windows, 1 of both
     with pytest.raises(InputError, match="does not separate"):
         model.separate(sources.sum(0))
     (windows,) = [model.windows(sources.sum(0), waveforms=True)]
-    np.testing.assert_allclose(windows.estimates[3, 0], sources.sum(0)[3000:6000], atol=1e-6)
+    np.testing.assert_allclose(windows.estimates[6, 0], sources.sum(0)[3000:5000], atol=1e-6)
 
 
 def test_a_voice_is_found_in_the_window_where_it_speaks():

@@ -7,7 +7,8 @@ import pytest
 
 from csc_fairseq.errors import InputError
 from csc_fairseq.inference import talkers as module
-from csc_fairseq.inference.talkers import active_frames, active_streams, find_talkers, somebody
+from csc_fairseq.inference.stream_activity import active_frames, active_streams
+from csc_fairseq.inference.talkers import find_talkers, somebody
 from csc_fairseq.inference.windows import WindowGrid, Windows
 
 RATE, FRAME = 1000, 20  # Hz, samples of a frame
@@ -15,13 +16,13 @@ VOICES = np.eye(16, dtype=np.float32)[:5]
 
 
 def heard(turns, seconds, *, streams=2, residue_db=-25.0, noise=0.2, seed=0, levels=(0.1,) * 5):
-    """Windows of 3 s every second.
+    """Windows of 2 s every half second.
 
     turns: (talker, from, to) in seconds. A window's streams hold the talkers that are loudest in it, in random order; what no
     talker has holds the mixture `residue_db` below it, with the query of the window's loudest talker. noise: of the queries.
     """
     rng = np.random.default_rng(seed)
-    grid = WindowGrid.of(round(seconds * RATE), RATE, 3.0, 1.0, least=1, most=12000)
+    grid = WindowGrid.of(round(seconds * RATE), RATE, 2.0, 0.5, least=1, most=12000)
     frames = -(-grid.samples // FRAME)
     talking = np.full((len(VOICES), frames), 1e-6, np.float32)
     for talker, first, last in turns:
@@ -139,13 +140,13 @@ def alike(windows, share):
 
 def test_two_streams_of_a_window_are_two_people():
     """Voices so alike that they are one where they take turns, and two where they talk at once."""
-    windows = alike(heard([(0, 0, 30), (1, 0, 30)], 30, noise=0.0), 1.2)
-    assert (windows.queries @ windows.queries[0, 0]).min() == pytest.approx(1.44 / 2.44, abs=1e-5)
+    windows = alike(heard([(0, 0, 30), (1, 0, 30)], 30, noise=0.0), 0.9)
+    assert (windows.queries @ windows.queries[0, 0]).min() == pytest.approx(0.81 / 1.81, abs=1e-5)
     found = find_talkers(windows)
     assert len(found.centres) == 2 and (np.sort(found.of_stream, axis=1) == [0, 1]).all()
     which = windows.queries[..., 0] > windows.queries[..., 1]
     assert (found.of_stream[which] == found.of_stream[which][0]).all()
-    assert len(find_talkers(alike(heard([(0, 0, 15), (1, 15, 30)], 30, noise=0.0), 1.2)).centres) == 1
+    assert len(find_talkers(alike(heard([(0, 0, 15), (1, 15, 30)], 30, noise=0.0), 0.9)).centres) == 1
 
 
 def test_the_number_of_talkers_is_given():
@@ -200,14 +201,14 @@ def by_hand(streams, mixture):
 
 
 def test_active_frames_by_hand():
-    """Loud frames at 0.1 (-20 dB): a floor 35 dB below in a quiet room, and 12 dB below the other stream."""
+    """Loud frames at 0.1 (-20 dB): a floor 35 dB below in a quiet room, and 9 dB below the other stream."""
     quiet = [0.1, 0.1, 1e-5, 0.1, 1e-5]
-    windows = by_hand([[0.1, 0.1, 0.1, 0.0018, 0.0017], [0.024, 0.026, 0.0, 0.1, 0.0017]], quiet)
+    windows = by_hand([[0.1, 0.1, 0.1, 0.0018, 0.0017], [0.035, 0.036, 0.0, 0.1, 0.0017]], quiet)
     assert active_frames(windows).tolist() == [[[True, True, True, False, False], [False, True, False, True, False]]]
     assert active_streams(windows).tolist() == [[True, False]]  # half of a window of 0.1 s is asked for
-    # In a room 20 dB below, the floor is 6 dB above the room: 0.02.
+    # In a room 20 dB below, the floor is 5 dB above the room: 0.0178.
     noisy = [0.1, 0.1, 0.01, 0.1, 0.01]
-    windows = by_hand([[0.1, 0.021, 0.019, 0.03, 0.01], [0.09, 0.0, 0.0, 0.0, 0.0]], noisy)
+    windows = by_hand([[0.1, 0.018, 0.017, 0.03, 0.01], [0.09, 0.0, 0.0, 0.0, 0.0]], noisy)
     assert active_frames(windows).tolist() == [[[True, True, False, True, False], [True, False, False, False, False]]]
 
 

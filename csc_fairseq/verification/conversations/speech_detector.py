@@ -12,7 +12,7 @@ SHARE = 0.3  # the threshold is this far up from the room to speech, in dB
 LEAST_DB = 3.0  # above the room
 MARGIN_DB = 6.0  # below speech, at least: where nobody pauses, the faint frames are speech and not the room
 RANGE_DB = 35.0  # a frame so far below speech is no speech, however quiet the room
-PAUSE_FRAMES, BLIP_FRAMES = 15, 5  # of 20 ms: shorter pauses are filled, then shorter sounds left out
+PAUSE_FRAMES, BLIP_FRAMES = 22, 5  # of 20 ms: shorter pauses are filled, then shorter sounds left out
 
 
 def speech_frames(samples: np.ndarray, sample_rate: int) -> np.ndarray:

@@ -19,7 +19,8 @@ from csc_fairseq.errors import InputError
 from csc_fairseq.inference.embedding_model import EmbeddingModel
 from csc_fairseq.inference.loading import model_of
 from csc_fairseq.inference.long_recordings import Conversation
-from csc_fairseq.inference.talkers import active_streams, find_talkers
+from csc_fairseq.inference.stream_activity import active_streams
+from csc_fairseq.inference.talkers import SHORTEST_SECONDS, find_talkers
 from csc_fairseq.modules.denormals import flush_denormals
 from csc_fairseq.verification.conversations.speech_detector import speech_frames
 from csc_fairseq.verification.encoders.encoder import Encoder
@@ -28,7 +29,6 @@ from csc_fairseq.verification.encoders.spec import EMBEDDINGS, parse_sum
 
 WINDOW, HOP = 2.0, 0.5  # seconds, of encoders that only embed (our choice)
 LEAST_SPEECH = 0.5  # seconds of speech in a window that is embedded; where none has as much, those with most are
-SHORTEST_TALKER = 1.5  # seconds; clusters with less are nobody (our choice)
 BATCH = 64  # windows that are embedded at once
 
 
@@ -214,7 +214,7 @@ class _HeardWindows:
         values, labels, counts = np.unique(found, return_inverse=True, return_counts=True)
         order = np.argsort(-counts, kind="stable")
         labels = np.argsort(order)[labels]
-        enough = max(1, int((counts[order] * HOP >= SHORTEST_TALKER).sum())) if talkers is None else len(values)
+        enough = max(1, int((counts[order] * HOP >= SHORTEST_SECONDS).sum())) if talkers is None else len(values)
         centres = np.stack([_mean(self.windows[labels == talker]) for talker in range(enough)])
         scraps = labels >= enough
         labels[scraps] = (self.windows[scraps] @ centres.T).argmax(axis=1)

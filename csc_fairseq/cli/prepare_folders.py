@@ -40,7 +40,7 @@ def add_kind(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     parser.add_argument(
         "--ignore-missing", action="store_true", help="leave out speakers that TABLE lacks, instead of stopping"
     )
-    add_corpus_arguments(parser, official_splits=False)
+    add_corpus_arguments(parser, "drawn")
     parser.set_defaults(run_kind=_run)
 
 

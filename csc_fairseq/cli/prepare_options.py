@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Literal
 
 from csc_fairseq.cli.faults import add_skip_argument
 from csc_fairseq.corpora.hold_out import FEWEST_UTTERANCES, KEPT_FOR_TRAINING, UTTERANCE_SHARE
@@ -55,16 +56,20 @@ def add_rate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", type=int, default=4, help="threads that read files (default: %(default)s)")
 
 
-def add_corpus_arguments(parser: argparse.ArgumentParser, official_splits: bool) -> None:
-    """What `prepare_steps.prepare` needs. official_splits: the corpus has splits of its own, so none are drawn."""
+def add_corpus_arguments(parser: argparse.ArgumentParser, splits: Literal["drawn", "official", "fixed"]) -> None:
+    """What `prepare_steps.prepare` needs.
+
+    splits: drawn, if speakers may be drawn for test and dev; official, if the corpus has such splits; fixed, if nothing is held out
+    for validation either.
+    """
     add_skip_argument(parser, "DIR/skipped.txt")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the manifests")
     add_reading_arguments(parser)
-    if official_splits:
-        parser.set_defaults(test_speakers=None, dev_speakers=None)
-    else:
+    parser.set_defaults(test_speakers=None, dev_speakers=None, valid_per_speaker=None, valid_share=None, valid_for=None)
+    if splits == "drawn":
         add_speaker_split_arguments(parser)
-    add_hold_out_arguments(parser)
+    if splits != "fixed":
+        add_hold_out_arguments(parser)
 
 
 def add_hold_out_arguments(parser: argparse.ArgumentParser) -> None:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from csc_fairseq.cli import prepare_audio, prepare_corpora, prepare_folders, prepare_transcripts
+from csc_fairseq.cli import prepare_audio, prepare_conversations, prepare_corpora, prepare_folders, prepare_transcripts
 
 SUMMARY = "write manifests for a corpus of speech, or for noise and room impulse responses; transcripts"
 EXAMPLE = f"""\
@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     prepare_audio.add_kind(kinds)
     prepare_transcripts.add_kind(kinds)
     prepare_corpora.add_kinds(kinds)
+    prepare_conversations.add_kinds(kinds)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -177,7 +177,7 @@ def vctk(root: Path) -> Path:
 
 
 def commonvoice(root: Path) -> Path:
-    """Clips as mp3 in the eyes of `ffmpeg`; a quote in a sentence; validated has more of a training speaker and one of a test speaker."""
+    """Clips as mp3 in the eyes of `ffmpeg`, and a quote in a sentence. Two validated clips are not train, one of a test speaker."""
     header = [
         "client_id",
         "path",
@@ -236,4 +236,31 @@ def rirs(root: Path) -> Path:
     write_text(root / real / "noise_list", [line])
     speak(root / "pointsource_noises" / "noise-free-sound-0000.wav", 60, 0)
     write_text(root / "pointsource_noises" / "noise_list", ["not read"])
+    return root
+
+
+def ami(root: Path) -> Path:
+    """Two meetings with two microphones, and RTTM as the diarization setup has it; a third one was not downloaded."""
+    for number, meeting in enumerate(("ES2011a", "ES2004a")):
+        for microphone in ("Mix-Headset", "Array1-01"):
+            path = root / "amicorpus" / meeting / "audio" / f"{meeting}.{microphone}.wav"
+            speak(path, 70 + number, len(microphone), seconds=2.0)
+    for split, meeting in (("dev", "ES2011a"), ("test", "ES2004a"), ("test", "ES2004b")):
+        turns = ["0.100 0.800 <NA> <NA> FEE041", "0.700 1.000 <NA> <NA> MEE042"]
+        write_text(
+            root / "only_words/rttms" / split / f"{meeting}.rttm",
+            [f"SPEAKER {meeting} 1 {turn} <NA> <NA>" for turn in turns],
+        )
+    return root
+
+
+def voxconverse(root: Path) -> Path:
+    """A recording each of dev and test with their archives' folders, and the RTTM folders of the repository."""
+    for number, (split, folder, name) in enumerate(
+        (("dev", "audio", "abjxc"), ("test", "voxconverse_test_wav", "aepyx"))
+    ):
+        speak(root / folder / f"{name}.wav", 80 + number, 0, seconds=1.5)
+        write_text(
+            root / "voxconverse" / split / f"{name}.rttm", [f"SPEAKER {name} 1 0.40 1.00 <NA> <NA> spk00 <NA> <NA>"]
+        )
     return root

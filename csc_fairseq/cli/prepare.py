@@ -2,7 +2,14 @@
 
 import argparse
 
-from csc_fairseq.cli import prepare_audio, prepare_conversations, prepare_corpora, prepare_folders, prepare_transcripts
+from csc_fairseq.cli import (
+    prepare_audio,
+    prepare_conversations,
+    prepare_corpora,
+    prepare_folders,
+    prepare_table,
+    prepare_transcripts,
+)
 
 SUMMARY = "write manifests for a corpus of speech, or for noise and room impulse responses; transcripts"
 EXAMPLE = f"""\
@@ -14,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of all sub-verbs; each sets `run_kind`, what runs it."""
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
     prepare_folders.add_kind(kinds)
+    prepare_table.add_kind(kinds)
     prepare_audio.add_kind(kinds)
     prepare_transcripts.add_kind(kinds)
     prepare_corpora.add_kinds(kinds)

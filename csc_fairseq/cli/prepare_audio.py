@@ -72,8 +72,8 @@ def _run(args: argparse.Namespace) -> int:
     if args.list is not None:
         names = select_recordings(args.root, names, read_recording_list(args.list, args.split), args.list)
     listed = len(names)
-    chosen = selected(names, args.include, args.exclude)
-    recordings = _sound(args, [name for name in names if name in chosen])
+    names, told = selected(names, args.include, args.exclude)
+    recordings = _sound(args, names)
     if other := other_audio(args.root, args.ext.split(",")):
         print(other.removeprefix("; "))
     kept = [recording for recording in recordings if recording.frames >= args.min_seconds * args.sample_rate]
@@ -94,8 +94,8 @@ def _run(args: argparse.Namespace) -> int:
         print(f"left out, shorter than {args.min_seconds:g} s: {len(recordings) - len(kept)} recordings")
     if args.list is not None:
         print(f"left out, not in {args.list}: {found - listed} recordings")
-    if len(chosen) < listed:
-        print(f"left out by --include and --exclude: {listed - len(chosen)} of {listed} recordings")
+    for note in told:
+        print(note)
     return 0
 
 

@@ -10,6 +10,7 @@ from csc_fairseq.cli.prepare_options import add_corpus_arguments, add_root
 from csc_fairseq.cli.prepare_steps import prepare
 from csc_fairseq.corpora.corpus import Corpus
 from csc_fairseq.corpora.layouts import cnceleb, commonvoice, librispeech, musan, rirs, vctk, voxceleb1, voxceleb2
+from csc_fairseq.corpora.selection import with_selected
 
 
 @dataclass(frozen=True)
@@ -128,5 +129,5 @@ def add_kinds(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 def _run(args: argparse.Namespace) -> int:
     """Write what the corpus holds and print a summary."""
     args.root = args.root.resolve()
-    prepare(args, KINDS[args.kind].read(args))
+    prepare(args, with_selected(KINDS[args.kind].read(args), args.include, args.exclude))
     return 0

@@ -7,6 +7,7 @@ from csc_fairseq.cli.prepare_options import add_corpus_arguments, add_ending_arg
 from csc_fairseq.cli.prepare_steps import prepare
 from csc_fairseq.corpora.corpus import Corpus, Part, by_split
 from csc_fairseq.corpora.preparation import Recording, find_recordings, folder_label, other_audio
+from csc_fairseq.corpora.selection import selected
 from csc_fairseq.corpora.split_table import assign_splits, read_split_table
 from csc_fairseq.errors import InputError
 
@@ -57,7 +58,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _corpus(args: argparse.Namespace) -> Corpus:
-    names = find_recordings(args.root, args.ext.split(","))
+    names, notes = selected(find_recordings(args.root, args.ext.split(",")), args.include, args.exclude)
     speakers = [folder_label(name, args.speaker_level) for name in names]
     sessions = ["" if args.session_level is None else folder_label(name, args.session_level) for name in names]
     split_of = dict.fromkeys(speakers, "train")
@@ -69,7 +70,6 @@ def _corpus(args: argparse.Namespace) -> Corpus:
         for name, speaker, session in zip(names, speakers, sessions, strict=True)
         if speaker in split_of
     ]
-    notes = []
     if len(rows) < len(names):
         unknown = len(set(speakers) - set(split_of))
         notes.append(f"left out, not in {args.splits}: {unknown} speakers with {len(names) - len(rows)} recordings")

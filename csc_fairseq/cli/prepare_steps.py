@@ -21,7 +21,7 @@ from csc_fairseq.corpora.preparation import (
 )
 from csc_fairseq.corpora.published_trials import trial_files
 from csc_fairseq.corpora.report import REPORT, gender_table, summary
-from csc_fairseq.corpora.selection import with_drawn_speakers, with_held_out, with_selected
+from csc_fairseq.corpora.selection import with_drawn_speakers, with_held_out
 from csc_fairseq.corpora.transcripts import find_texts
 from csc_fairseq.data.manifest import Manifest
 from csc_fairseq.errors import InputError
@@ -32,10 +32,9 @@ SKIPPED = "skipped.txt"
 def prepare(args: argparse.Namespace, corpus: Corpus) -> Corpus:
     """Write manifests, labels, lists of trials and a report to args.out, and print the report. The corpus as it was written.
 
-    args: those of `prepare_options`, root, out, skip_bad, test_speakers and dev_speakers (None without such options), and kind.
+    args: kind, root and those of `prepare_options.add_corpus_arguments`. Patterns of names were applied before.
     """
     check_hold_out(args.valid_per_speaker, args.valid_share, args.valid_for)
-    corpus = with_selected(corpus, args.include, args.exclude)
     counts = {split: count for split, count in (("test", args.test_speakers), ("dev", args.dev_speakers)) if count}
     if counts:
         corpus = with_drawn_speakers(corpus, counts, args.seed)

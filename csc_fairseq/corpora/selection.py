@@ -11,8 +11,8 @@ from csc_fairseq.errors import InputError
 from csc_fairseq.text import normal
 
 
-def selected(names: Sequence[str], include: Sequence[str], exclude: Sequence[str]) -> set[str]:
-    """Those names that have one of the patterns `include`, if there are any, and none of `exclude`.
+def selected(names: Sequence[str], include: Sequence[str], exclude: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Those names that have a pattern of `include`, if there are any, and none of `exclude`; and what to say about the others.
 
     Patterns are those of shells, for the whole path: `*` stands for anything, "/" too. InputError: a pattern that no name has, or
     no name is left.
@@ -27,25 +27,26 @@ def selected(names: Sequence[str], include: Sequence[str], exclude: Sequence[str
             )
         return found
 
-    kept = set().union(*(having("--include", pattern) for pattern in include)) if include else set(names)
+    kept = set(names)
+    if include:
+        kept = set().union(*(having("--include", pattern) for pattern in include))
     kept -= set().union(*(having("--exclude", pattern) for pattern in exclude))
     if not kept:
         raise InputError(f"--include and --exclude leave none of {len(names)} recordings; take others")
-    return kept
+    left = len(names) - len(kept)
+    notes = [f"left out by --include and --exclude: {left} of {len(names)} recordings"] if left else []
+    return [name for name in names if name in kept], notes
 
 
 def with_selected(corpus: Corpus, include: Sequence[str], exclude: Sequence[str]) -> Corpus:
     """The corpus with its `selected` recordings alone. A split without any is left out."""
-    if not include and not exclude:
-        return corpus
     names = sorted({one.name for recordings in corpus.splits.values() for one in recordings})
-    kept = selected(names, include, exclude)
-    parts = []
+    kept, told = selected(names, include, exclude)
+    parts, chosen = [], set(kept)
     for part in corpus.parts:
-        own = {split: [one for one in recordings if one.name in kept] for split, recordings in part.splits.items()}
+        own = {split: [one for one in recordings if one.name in chosen] for split, recordings in part.splits.items()}
         parts.append(replace(part, splits={split: recordings for split, recordings in own.items() if recordings}))
-    note = f"left out by --include and --exclude: {len(names) - len(kept)} of {len(names)} recordings"
-    return replace(corpus, parts=[part for part in parts if part.splits], notes=[*corpus.notes, note])
+    return replace(corpus, parts=[part for part in parts if part.splits], notes=[*corpus.notes, *told])
 
 
 def with_drawn_speakers(corpus: Corpus, counts: Mapping[str, float], seed: int) -> Corpus:

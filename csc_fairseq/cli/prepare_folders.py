@@ -8,6 +8,7 @@ from csc_fairseq.cli.prepare_steps import prepare
 from csc_fairseq.corpora.corpus import Corpus, Part, by_split
 from csc_fairseq.corpora.preparation import Recording, find_recordings, folder_label, other_audio
 from csc_fairseq.corpora.selection import selected
+from csc_fairseq.corpora.sense import suspicions
 from csc_fairseq.corpora.split_table import assign_splits, read_split_table
 from csc_fairseq.errors import InputError
 
@@ -53,7 +54,9 @@ def _run(args: argparse.Namespace) -> int:
         raise InputError(
             "--splits gives the splits, and --test-speakers and --dev-speakers draw them; give one of both"
         )
-    prepare(args, _corpus(args))
+    corpus = prepare(args, _corpus(args))
+    for doubt in suspicions(args.root, corpus.splits):
+        print(f"note: {doubt}")
     return 0
 
 

@@ -8,15 +8,15 @@ REPORT = "report.txt"
 
 
 def summary(splits: Mapping[str, Sequence[Recording]], sample_rate: int) -> list[str]:
-    """Lines of a table: speakers, sessions (if any are known), recordings and hours of every split."""
-    known = any(recording.session for recordings in splits.values() for recording in recordings)
-    sessions = f" {'sessions':>9}" if known else ""
-    rows = [f"{'split':<12} {'speakers':>9}{sessions} {'recordings':>11} {'hours':>8}"]
-    for split, recordings in splits.items():
-        hours = sum(recording.frames for recording in recordings) / sample_rate / 3600
-        speakers = len({recording.speaker for recording in recordings} - {""})
-        sessions = f" {len({recording.session for recording in recordings} - {''}):>9}" if known else ""
-        rows.append(f"{split:<12} {speakers:>9}{sessions} {len(recordings):>11} {hours:>8.2f}")
+    """Lines of a table: speakers and sessions, if any are known, recordings and hours of every split."""
+    recordings = [recording for own in splits.values() for recording in own]
+    labels = [what for what in ("speaker", "session") if any(getattr(one, what) for one in recordings)]
+    headers = "".join(f" {label}s".rjust(10) for label in labels)
+    rows = [f"{'split':<12}{headers} {'recordings':>11} {'hours':>8}"]
+    for split, own in splits.items():
+        counts = "".join(f" {len({getattr(one, label) for one in own} - {''}):>9}" for label in labels)
+        hours = sum(one.frames for one in own) / sample_rate / 3600
+        rows.append(f"{split:<12}{counts} {len(own):>11} {hours:>8.2f}")
     return rows
 
 

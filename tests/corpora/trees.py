@@ -27,7 +27,7 @@ def write_text(path: Path, lines: Iterable[str]) -> Path:
     return path
 
 
-def librispeech(root: Path) -> Path:
+def librispeech(root: Path, seconds: float = SECONDS) -> Path:
     """Two speakers of train-clean-100 with two chapters, one of dev-clean, two of test-other. Reader 60's name holds bars."""
     chapters = {
         "train-clean-100": {"19": ("198", "227"), "60": ("121082", "121538")},
@@ -41,7 +41,7 @@ def librispeech(root: Path) -> Path:
                 texts = []
                 for number in range(3):
                     name = f"{speaker}-{chapter}-{number:04}"
-                    speak(folder / f"{name}.flac", int(speaker), int(chapter) % 1000 * 10 + number)
+                    speak(folder / f"{name}.flac", int(speaker), int(chapter) % 1000 * 10 + number, seconds)
                     texts.append(f"{name} CHAPTER {('ONE', 'TWO', 'THREE')[number]} IT'S")
                 write_text(folder / f"{speaker}-{chapter}.trans.txt", texts)
     write_text(
@@ -91,12 +91,12 @@ def encode(path: Path, speaker: int, take: int) -> np.ndarray:
 VOXCELEB1 = {"id10001": ("dev", "m"), "id10002": ("dev", "f"), "id10270": ("test", "f"), "id10271": ("test", "m")}
 
 
-def voxceleb1(root: Path, lists: Path | None = None) -> Path:
+def voxceleb1(root: Path, lists: Path | None = None, seconds: float = SECONDS) -> Path:
     """Two speakers of each set with two videos of two utterances, all in wav; the table and three lists in `lists` or the root."""
     for speaker in VOXCELEB1:
         for video, name in enumerate(("8jEAjG6SegY", "x6uYqmx31kE")):
             for number in (1, 2):
-                speak(root / "wav" / speaker / name / f"{number:05}.wav", int(speaker[2:]), 2 * video + number)
+                speak(root / "wav" / speaker / name / f"{number:05}.wav", int(speaker[2:]), 2 * video + number, seconds)
     rows = [f"{speaker}\tSome_One\t{gender}\tUSA\t{split}" for speaker, (split, gender) in VOXCELEB1.items()]
     lists = lists or root
     write_text(lists / "vox1_meta.csv", ["VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet", *rows])

@@ -20,7 +20,11 @@ def test_parts_of_musan(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
         "noise/free-sound/noise-free-sound-0000.wav",
         "noise/sound-bible/noise-sound-bible-0000.wav",
     )
-    assert printed[2] == "left out, not in --part: music, speech"
+    assert printed == [
+        "split         recordings    hours",
+        "noise                  2     0.00",
+        "left out, not in --part: music, speech",
+    ]
     prepare(capsys, "musan", root, tmp_path / "all", "--part", "speech", "music", "noise")
     assert {path.name for path in (tmp_path / "all").glob("*.tsv")} == {"noise.tsv", "music.tsv", "speech.tsv"}
     assert read_manifest(tmp_path / "all" / "music.tsv").names == ("music/fma/music-fma-0000.wav",)

@@ -46,6 +46,8 @@ def read(root: Path, lists: Path | None = None) -> Corpus:
             f"{root}: has no folder wav; expected wav/idXXXXX/VIDEO/00001.wav (or {', '.join(list(FOLDERS)[1:])}); give the "
             "folder that holds it as ROOT"
         )
+    if lists is not None and not any((lists / name).is_file() for name in (META, *LISTS)):
+        raise InputError(f"{lists}: has none of {', '.join((META, *LISTS))}; put them there, or leave out --lists")
     places = [place for place in (lists, root) if place is not None]
     metas = [place / META for place in places if (place / META).is_file()]
     if "wav" in folders and not metas:
@@ -68,8 +70,6 @@ def read(root: Path, lists: Path | None = None) -> Corpus:
     known = set(names.values())
     if any(one.split == "all" and one.recordings <= known for one in trials.values()):
         splits["all"] = sorted((recording for _, recording in pairs), key=lambda one: one.name)
-    if lists is not None and not trials:
-        raise InputError(f"{lists}: has none of the lists {', '.join(LISTS)}; put them there, or leave out --lists")
     labels = ("spk", "session", "gender") if metas else ("spk", "session")
     notes = [] if metas else [f"no {root / META}: no .gender files"]
     return Corpus([Part(root, splits)], labels, trials=trials, notes=notes)

@@ -5,7 +5,7 @@ ends of its fields: VoxCeleb2 ID, VGGFace2 ID, Gender, Set. Trees that somebody 
 ``aac`` or ``wav``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from csc_fairseq.corpora.conversion import decode, require_ffmpeg
@@ -23,8 +23,8 @@ READABLE, ENCODED = ("wav", "flac"), "m4a"
 def read(root: Path, audio: Path) -> Corpus:
     """Recordings of both sets, as far as they are there. Session: the video.
 
-    A split whose .m4a files have no .wav or .flac of the same name beside them is decoded to `audio`, with the same paths.
-    InputError: none of the folders is there; ffmpeg is needed and missing.
+    A split is decoded to `audio`, with the same paths, unless each of its .m4a files has a .wav or .flac of the same speaker, video
+    and number. InputError: none of the folders is there; ffmpeg is needed and missing.
     """
     folders = [folder for folder in FOLDERS if (root / folder).is_dir()]
     if not folders:
@@ -33,31 +33,30 @@ def read(root: Path, audio: Path) -> Corpus:
             "holds dev as ROOT"
         )
     genders = _genders(root / META)
-    there: dict[str, dict[str, PurePosixPath]] = {}  # files by split and path without ending
-    encoded: dict[str, dict[str, PurePosixPath]] = {}
+    readable: dict[str, dict[str, str]] = {}  # names by split and SPEAKER/VIDEO/NUMBER
+    encoded: dict[str, dict[str, str]] = {}
     for folder in folders:
-        split = FOLDERS[folder]
-        for name, _ in recordings_at(root, folder, "SPEAKER/VIDEO/FILE", (*READABLE, ENCODED)):
-            path = PurePosixPath(name)
-            kind = encoded if path.suffix.lower() == f".{ENCODED}" else there
-            kind.setdefault(split, {})[str(path.with_suffix(""))] = path
-    parts, undecoded = [], 0
-    for split in sorted({*there, *encoded}):
-        own, sources = there.get(split, {}), encoded.get(split, {})
-        if sources.keys() <= own.keys():
-            parts.append(Part(root, {split: _recordings([str(path) for path in own.values()], genders)}))
+        for name, parts in recordings_at(root, folder, "SPEAKER/VIDEO/FILE", (*READABLE, ENCODED)):
+            path = PurePosixPath(*parts)
+            kind = encoded if path.suffix.lower() == f".{ENCODED}" else readable
+            kind.setdefault(FOLDERS[folder], {})[str(path.with_suffix(""))] = name
+    found, undecoded = [], 0
+    for split in sorted({*readable, *encoded}):
+        there, others = readable.get(split, {}), encoded.get(split, {})
+        if others.keys() <= there.keys():
+            found.append(Part(root, {split: _recordings(there.values(), genders)}))
             continue
-        files = {f"{stem}.flac": root / path for stem, path in sources.items()}
-        undecoded += sum(not (audio / name).is_file() for name in files)
-        parts.append(Part(audio, {split: _recordings(sorted(files), genders)}, files, decode))
+        sources = {str(PurePosixPath(name).with_suffix(".flac")): root / name for name in {**there, **others}.values()}
+        undecoded += sum(not (audio / name).is_file() for name in sources)
+        found.append(Part(audio, {split: _recordings(sources, genders)}, sources, decode))
     if undecoded:
         require_ffmpeg(root, ENCODED, undecoded)
     labels = ("spk", "session", "gender") if genders else ("spk", "session")
     notes = [] if genders else [f"no {root / META}: no .gender files"]
-    return Corpus(parts, labels, notes=notes)
+    return Corpus(found, labels, notes=notes)
 
 
-def _recordings(names: Sequence[str], genders: dict[str, str]) -> list[Recording]:
+def _recordings(names: Iterable[str], genders: dict[str, str]) -> list[Recording]:
     found = []
     for name in sorted(names):
         *_, speaker, video, _ = name.split("/")

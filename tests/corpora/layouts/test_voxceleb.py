@@ -13,6 +13,7 @@ from csc_fairseq.data.manifest import read_labels, read_manifest
 from csc_fairseq.verification.trials.trial_file import read_trials
 from tests.corpora.preparing import check, complaint, contents, prepare
 from tests.corpora.trees import FRAMES, encode, ffmpeg, voxceleb1, voxceleb2
+from tests.faults.test_no_room import no_room
 from tests.making import killed_after_renames
 
 
@@ -68,7 +69,7 @@ def test_voxceleb1_unpacked_apart_with_lists_elsewhere(tmp_path: Path, capsys: p
     prepare(capsys, "voxceleb1", root, tmp_path / "out", "--lists", str(lists))
     first = (tmp_path / "out" / "vox1_H.trials").read_text().splitlines()[-1]
     assert first == "1 dev/wav/id10001/x6uYqmx31kE/00001.wav dev/wav/id10001/8jEAjG6SegY/00001.wav"
-    assert "has none of the lists veri_test.txt" in complaint(
+    assert "has none of vox1_meta.csv, veri_test.txt" in complaint(
         capsys, "voxceleb1", root, tmp_path / "no", "--lists", str(tmp_path / "plain")
     )
     (lists / "veri_test2.txt").write_text("1 a b\n2 a b\n")
@@ -124,11 +125,11 @@ def test_voxceleb2_is_decoded(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 def test_voxceleb2_that_somebody_decoded(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
-    """Siblings in dev, and one damaged file in the test set."""
+    """All of dev, into a folder wav; and one damaged file in the test set."""
     root = voxceleb2(tmp_path / "vox2")
     monkeypatch.setenv("PATH", ffmpeg(tmp_path / "bin"))
     prepare(capsys, "voxceleb2", root, tmp_path / "first", "--audio", str(tmp_path / "audio"))
-    shutil.copytree(tmp_path / "audio" / "dev", root / "dev", dirs_exist_ok=True)
+    shutil.copytree(tmp_path / "audio" / "dev" / "aac", root / "dev" / "wav")
     bad = root / "aac/id00017/21Uxsk56VDQ/00001.m4a"
     bad.write_bytes(b"no audio at all")
     out = tmp_path / "out"
@@ -138,8 +139,18 @@ def test_voxceleb2_that_somebody_decoded(
     printed = prepare(capsys, "voxceleb2", root, out, "--skip-bad")
     assert printed[0] == f"left out, with faults: 1 of 12 recordings, listed in {out}/skipped.txt"
     assert "left out, with faults: 1 recordings, listed in skipped.txt" in (out / "report.txt").read_text()
-    assert read_manifest(out / "train.tsv").root == root
+    train = read_manifest(out / "train.tsv")
+    assert train.root == root and len(train) == 8
+    assert train.names[0] == "dev/wav/id00012/21Uxsk56VDQ/00001.flac"
     assert len(read_manifest(out / "test.tsv")) == 3
+    # Where one was not decoded, all of them are written to one folder.
+    (root / "dev/wav/id00012/21Uxsk56VDQ/00001.flac").unlink()
+    shutil.rmtree(root / "dev/aac/id00015")
+    for number, path in enumerate(sorted((root / "dev/wav/id00015").rglob("*.flac"))):
+        encode(path, 15, number + 1)  # our ffmpeg reads no other form
+    prepare(capsys, "voxceleb2", root, out, "--skip-bad")
+    train = read_manifest(out / "train.tsv")
+    assert train.root == out / "audio" and len(train) == 8
     assert complaint(capsys, "voxceleb2", tmp_path, tmp_path / "no").startswith(
         f"{tmp_path}: has none of the folders dev/aac"
     )
@@ -168,3 +179,15 @@ def test_killed_at_every_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         assert main([*words, str(out)]) == 0
         assert contents(out) == expected and contents(tmp_path / "audio") == audio
         shutil.rmtree(tmp_path / "audio")
+
+
+def test_a_full_disk(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    """It is no fault of the recordings, so --skip-bad leaves none out."""
+    root, out = voxceleb2(tmp_path / "vox2"), tmp_path / "out"
+    monkeypatch.setenv("PATH", ffmpeg(tmp_path / "bin"))
+    with no_room():
+        said = complaint(capsys, "voxceleb2", root, out, "--jobs", "1", "--skip-bad")
+    first = "audio/aac/id00017/21Uxsk56VDQ/00001.flac"
+    assert said == f"{out}/{first}: cannot be written (File too large); make room, or choose another place"
+    assert contents(out) == {}
+    prepare(capsys, "voxceleb2", root, out)

@@ -14,9 +14,10 @@ from csc_fairseq.corpora.corpus import Corpus, Part
 from csc_fairseq.corpora.preparation import (
     ManifestContent,
     Recording,
+    measure,
     refuse_stale_hold_out,
+    repetitions,
     require_one_form,
-    survey,
     write_manifests,
 )
 from csc_fairseq.corpora.published_trials import trial_files
@@ -56,14 +57,22 @@ def prepare(args: argparse.Namespace, corpus: Corpus) -> Corpus:
 
 def _measured(args: argparse.Namespace, corpus: Corpus) -> tuple[Corpus, int]:
     """The corpus with lengths, without faulty (--skip-bad) and short recordings; and how many are faulty."""
+    compared = set().union(*(published.recordings for published in corpus.trials.values()))
     lengths: dict[str, int] = {}
     faults: list[str] = []
+    doubled = 0
     for part in corpus.parts:
         names = sorted({recording.name for recordings in part.splits.values() for recording in recordings})
         unmade = _converted(args, part, names)
         names = [name for name in names if name not in unmade]
-        frames, unsound = survey(part.root, names, args.sample_rate, args.allow_rates, args.jobs, progress="read files")
-        faults += [*unmade.values(), *unsound.values()]
+        how = (args.sample_rate, args.allow_rates, args.jobs, "read files")
+        frames, unsound = measure(part.root, names, *how)
+        for i, message in repetitions(part.root, names, frames, *how).items():
+            if names[i] in compared:  # published error rates are those of the whole list
+                doubled += 1
+            else:
+                unsound[i] = message
+        faults += [*unmade.values(), *(unsound[i] for i in sorted(unsound))]
         lengths |= {name: frames[i] for i, name in enumerate(names) if i not in unsound}
     settle(faults, len(lengths) + len(faults), args.out / SKIPPED if args.skip_bad else None)
     least = args.min_seconds * args.sample_rate
@@ -73,6 +82,10 @@ def _measured(args: argparse.Namespace, corpus: Corpus) -> tuple[Corpus, int]:
         for part in corpus.parts
     ]
     notes = list(corpus.notes)
+    if doubled:
+        notes.append(
+            f"kept, because lists of trials name them: {doubled} recordings that are the same audio as another one"
+        )
     if args.min_seconds > 0:
         notes.append(f"left out, shorter than {args.min_seconds:g} s: {len(lengths) - len(kept)} recordings")
     return replace(corpus, parts=parts, notes=notes), len(faults)

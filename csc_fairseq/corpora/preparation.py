@@ -144,8 +144,21 @@ def survey(
 ) -> tuple[list[int], dict[int, str]]:
     """Length of every recording in samples at `sample_rate` (Hz), and the faults by position, one line each.
 
-    Faults: a name that a manifest cannot hold; a file that is unreadable, not mono or, without `resample`, at another rate; a
-    recording that is there already, in another format or under another name. Its length is then 0. `jobs` threads read files.
+    Faults: those of `measure`, and `repetitions`. The length of a faulty one is 0. `jobs` threads read files.
+    """
+    lengths, faults = measure(root, names, sample_rate, resample, jobs, progress)
+    for i, message in repetitions(root, names, lengths, sample_rate, resample, jobs, progress).items():
+        faults[i] = message
+        lengths[i] = 0
+    return lengths, dict(sorted(faults.items()))
+
+
+def measure(
+    root: Path, names: Sequence[str], sample_rate: int, resample: bool, jobs: int, progress: str | None = None
+) -> tuple[list[int], dict[int, str]]:
+    """Length of every recording in samples at `sample_rate` (Hz), 0 for a faulty one, and the faults by position, one line each.
+
+    Faults: a name that a manifest cannot hold; a file that is unreadable, not mono or, without `resample`, at another rate.
     """
     read = partial(_measure, root=root, sample_rate=sample_rate, resample=resample)
     lengths, faults = [], {}
@@ -153,20 +166,36 @@ def survey(
         lengths.append(found if isinstance(found, int) else 0)
         if isinstance(found, str):
             faults[position] = found
-    sound = [position for position in range(len(names)) if position not in faults]
+    return lengths, faults
+
+
+def repetitions(
+    root: Path,
+    names: Sequence[str],
+    lengths: Sequence[int],
+    sample_rate: int,
+    resample: bool,
+    jobs: int,
+    progress: str | None = None,
+) -> dict[int, str]:
+    """A line for each recording that is there already, in another format or under another name; by position, ascending.
+
+    lengths: as of `measure`; faulty recordings (0) are left out.
+    """
+    sound = [position for position in range(len(names)) if lengths[position]]
     same_name = twins_by_name([names[position] for position in sound])
     alone = [i for i in range(len(sound)) if i not in same_name]
     files, frames = [root / names[sound[i]] for i in alone], [lengths[sound[i]] for i in alone]
     same_audio = twins_by_audio(files, frames, sample_rate, resample, jobs, progress)
     twins = [(i, earlier, "has the name of {}, but for the ending") for i, earlier in same_name.items()]
     twins += [(alone[i], alone[earlier], "is the same audio as {}") for i, earlier in same_audio.items()]
+    found = {}
     for i, earlier, what in twins:
-        other = what.format(
-            ascii(names[sound[earlier]]) if not names[sound[earlier]].isascii() else names[sound[earlier]]
+        other = names[sound[earlier]]
+        found[sound[i]] = (
+            f"{root / names[sound[i]]}: {what.format(other if other.isascii() else ascii(other))}; keep one"
         )
-        faults[sound[i]] = f"{root / names[sound[i]]}: {other}; keep one"
-        lengths[sound[i]] = 0
-    return lengths, dict(sorted(faults.items()))
+    return dict(sorted(found.items()))
 
 
 def require_one_form(labels: Iterable[str], what: str) -> None:

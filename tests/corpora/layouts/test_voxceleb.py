@@ -88,6 +88,19 @@ def test_voxceleb1_unpacked_apart_with_lists_elsewhere(tmp_path: Path, capsys: p
     assert not (tmp_path / "no").exists()
 
 
+def test_voxceleb1_recordings_that_are_there_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Those of a published list stay, or its error rates would compare with nothing; others are told as ever."""
+    root, out = voxceleb1(tmp_path / "vox1"), tmp_path / "out"
+    shutil.copy(root / "wav/id10270/8jEAjG6SegY/00001.wav", root / "wav/id10271/8jEAjG6SegY/00001.wav")
+    printed = prepare(capsys, "voxceleb1", root, out)
+    assert printed[-1] == "kept, because lists of trials name them: 1 recordings that are the same audio as another one"
+    assert len(read_manifest(out / "test.tsv")) == 8 and (out / "vox1_O_cleaned.trials").is_file()
+    copy = root / "wav/id10271/x6uYqmx31kE/00002.wav"
+    shutil.copy(root / "wav/id10270/8jEAjG6SegY/00001.wav", copy)
+    said = complaint(capsys, "voxceleb1", root, out)
+    assert said.startswith(f"{copy}: is the same audio as wav/id10270/8jEAjG6SegY/00001.wav; keep one")
+
+
 def test_voxceleb2_is_decoded(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     root, out = voxceleb2(tmp_path / "vox2"), tmp_path / "out"
     samples = encode(root / "dev/aac/id00012/21Uxsk56VDQ/00001.m4a", 12, 1)

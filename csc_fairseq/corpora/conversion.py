@@ -8,11 +8,14 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import soundfile
+from filelock import FileLock, Timeout
 
 from csc_fairseq.data.audio import write_wav
 from csc_fairseq.data.parallel import parallel_map
@@ -21,6 +24,7 @@ from csc_fairseq.files import replacing
 
 PROGRAM = "ffmpeg"
 SAMPLE_RATE = 16000  # Hz, of decoded files
+LOCK = ".lock"
 _LEFT_OVER = re.compile(r"\..+\.\d+\.tmp")  # of `files.replacing`, in a program that was killed
 
 
@@ -78,23 +82,46 @@ def convert(
     """Make the files folder/name from their sources; the faults by name, one line each.
 
     A file that is there, and not older than its source, is kept. jobs: files at a time. progress: title of the bar, None for none.
-    Only one program at a time may do this in a folder: what a killed one left is removed. InputError: a file cannot be written.
+    What a killed program left is removed. InputError: a file cannot be written, or another program is at work in this folder.
     """
-    for stale in {(folder / name).parent for name in sources}:
-        for path in stale.glob(".*.tmp") if stale.is_dir() else ():
-            if _LEFT_OVER.fullmatch(path.name):
-                path.unlink()
-
-    def make(name: str) -> str:
-        source, target = sources[name], folder / name
-        try:
-            if not target.is_file() or target.stat().st_mtime_ns < source.stat().st_mtime_ns:
-                with replacing(target) as temporary:
-                    write(source, temporary)
-        except SourceError as error:
-            return str(error)
-        return ""
-
     names = sorted(sources)
-    found = zip(names, parallel_map(make, names, jobs, progress), strict=True)
-    return {name: fault for name, fault in found if fault}
+    with _alone_in(folder):
+        for place in {(folder / name).parent for name in names}:
+            for path in place.glob(".*.tmp") if place.is_dir() else ():
+                if _LEFT_OVER.fullmatch(path.name):
+                    path.unlink()
+        make = partial(_make, folder=folder, sources=sources, write=write)
+        found = zip(names, parallel_map(make, names, jobs, progress), strict=True)
+        return {name: fault for name, fault in found if fault}
+
+
+def _make(name: str, folder: Path, sources: Mapping[str, Path], write: Callable[[Path, Path], None]) -> str:
+    """Write one file, unless it is there; its fault, "" for none."""
+    source, target = sources[name], folder / name
+    try:
+        if not target.is_file() or target.stat().st_mtime_ns < source.stat().st_mtime_ns:
+            with replacing(target) as temporary:
+                write(source, temporary)
+    except SourceError as error:
+        return str(error)
+    return ""
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """While it lasts, no other program converts to this folder. InputError if one does, or the folder cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made ({error.strerror}); choose another place with --audio") from error
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InputError(
+            f"{folder}: another preparation is writing there; wait for its end, or choose another --audio"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from filelock import FileLock
 
 from csc_fairseq.cli.main import main
 from csc_fairseq.data.manifest import read_labels, read_manifest
@@ -177,7 +178,7 @@ def test_killed_at_every_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert prepare(capsys, "voxceleb2", root, whole, "--audio", str(tmp_path / "audio"))
     expected, audio = contents(whole), contents(tmp_path / "audio")
     shutil.rmtree(tmp_path / "audio")
-    renames = len(expected) + len(audio)
+    renames = len({*expected, *audio} - {".lock"})
     assert renames >= 20
     words = ["prepare", "voxceleb2", str(root), "--audio", str(tmp_path / "audio"), "--jobs", "2", "--out"]
     for kill in range(renames):
@@ -194,13 +195,20 @@ def test_killed_at_every_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         shutil.rmtree(tmp_path / "audio")
 
 
-def test_a_full_disk(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
-    """It is no fault of the recordings, so --skip-bad leaves none out."""
+def test_a_full_disk_and_a_second_program(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    """A full disk is no fault of the recordings, so --skip-bad leaves none out."""
     root, out = voxceleb2(tmp_path / "vox2"), tmp_path / "out"
     monkeypatch.setenv("PATH", ffmpeg(tmp_path / "bin"))
     with no_room():
         said = complaint(capsys, "voxceleb2", root, out, "--jobs", "1", "--skip-bad")
     first = "audio/aac/id00017/21Uxsk56VDQ/00001.flac"
     assert said == f"{out}/{first}: cannot be written (File too large); make room, or choose another place"
-    assert contents(out) == {}
+    assert contents(out) == {"audio/.lock": b""}
     prepare(capsys, "voxceleb2", root, out)
+    with FileLock(out / "audio" / ".lock"):
+        said = complaint(capsys, "voxceleb2", root, out)
+    assert said == f"{out}/audio: another preparation is writing there; wait for its end, or choose another --audio"
+    said = complaint(capsys, "voxceleb2", root, out, "--audio", str(out / "train.tsv"))
+    assert said == f"{out}/train.tsv: cannot be made (File exists); choose another place with --audio"

@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from csc_fairseq.cli.faults import settle
 from csc_fairseq.cli.prepare_options import check_hold_out
 from csc_fairseq.corpora.conversion import convert
@@ -23,8 +21,7 @@ from csc_fairseq.corpora.preparation import (
 from csc_fairseq.corpora.published_trials import trial_files
 from csc_fairseq.corpora.report import REPORT, gender_table, summary
 from csc_fairseq.corpora.selection import with_drawn_speakers, with_held_out
-from csc_fairseq.corpora.transcripts import find_texts
-from csc_fairseq.data.manifest import Manifest
+from csc_fairseq.corpora.transcripts import librispeech_texts
 from csc_fairseq.errors import InputError
 
 SKIPPED = "skipped.txt"
@@ -118,16 +115,11 @@ def _write(args: argparse.Namespace, corpus: Corpus, faults: int) -> None:
     if "gender" in corpus.labels:
         files[out / "speakers.txt"] = gender_table(splits)
     if corpus.transcripts:
-        files |= {path.with_suffix(".txt"): _texts(path, content) for path, content in manifests.items()}
+        for path, content in manifests.items():
+            names = (recording.name for recording in content.recordings)
+            files[path.with_suffix(".txt")] = librispeech_texts(path, content.root, names)
     text = [*summary(splits, args.sample_rate), *about, *corpus.notes]
     if faults:  # which were told before
         text.append(f"left out, with faults: {faults} recordings, listed in {SKIPPED}")
     write_manifests(manifests, {**files, out / REPORT: [f"csc prepare {args.kind} {args.root}", *text]})
     print(*(text[:-1] if faults else text), sep="\n")
-
-
-def _texts(path: Path, content: ManifestContent) -> list[str]:
-    """What is said in the recordings of a manifest that is about to be written."""
-    names = tuple(recording.name for recording in content.recordings)
-    frames = np.array([recording.frames for recording in content.recordings], dtype=np.int64)
-    return find_texts(Manifest(path, content.root, names, frames), "librispeech")[0]

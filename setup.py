@@ -19,7 +19,7 @@ REQUIRED = [
     "matplotlib",  # the figures of evaluations and of the demo
     "PyYAML",  # the conditions of an evaluation, and configurations read without Hydra
     "tqdm",  # progress bars
-    "filelock",  # one evaluation at a time in a folder; torch has it, too
+    "filelock",  # one evaluation or conversion at a time in a folder; torch has it, too
 ]
 TRAIN = [
     "fairseq-fixed==0.12.3.1",  # fairseq's git main, importable on Python >= 3.11 as upstream is not; it compiles

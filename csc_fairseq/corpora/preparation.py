@@ -1,17 +1,14 @@
-"""From a folder of recordings to manifests: which files, which speaker, which split, which recordings are held out.
+"""From a folder of recordings to manifests: which files, how long, which speaker, and what is written.
 
 All functions depend only on their arguments and on the files below a root. Only write_manifests writes. Everything is sorted
 by path, so one folder always gives the same manifests.
 """
 
 import os
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-
-import numpy as np
 
 from csc_fairseq.corpora.repetitions import twins_by_audio, twins_by_name
 from csc_fairseq.data.audio import probe, require_format
@@ -24,7 +21,6 @@ from csc_fairseq.data.manifest import (
     write_lines_together,
 )
 from csc_fairseq.data.parallel import parallel_map
-from csc_fairseq.data.rng import generator, text_key
 from csc_fairseq.errors import InputError
 from csc_fairseq.text import alike, escaped, is_utf8, read_lines
 
@@ -47,20 +43,23 @@ OTHER_EXTENSIONS = (
     "w64",
     "sph",
 )
-KEPT_FOR_TRAINING = 2  # recordings that a speaker keeps for training: two views need two recordings (our choice)
-LINE_BY_LINE = ("domain", "txt", "ltr")  # files beside a manifest that others write, one line a recording
-# Held out where speakers do not matter and nobody says how many (our choice).
-UTTERANCE_SHARE, FEWEST_UTTERANCES = 0.03, 20
+LABELS = {
+    "spk": "speaker",
+    "session": "session",
+    "gender": "gender",
+}  # fields of a recording by the ending of their file
+LINE_BY_LINE = ("domain", "gender", "txt", "ltr")  # files beside a manifest that others write, one line a recording
 
 
 @dataclass(frozen=True)
 class Recording:
-    """name: path below the root, "/" between folders. frames: samples at the target rate. speaker, session: "" if unknown."""
+    """name: path below the root, "/" between folders. frames: samples at the target rate. The labels are "" if unknown."""
 
     name: str
     frames: int
     speaker: str = ""
     session: str = ""
+    gender: str = ""
 
 
 def find_recordings(root: Path, extensions: Iterable[str] = EXTENSIONS) -> list[str]:
@@ -145,8 +144,21 @@ def survey(
 ) -> tuple[list[int], dict[int, str]]:
     """Length of every recording in samples at `sample_rate` (Hz), and the faults by position, one line each.
 
-    Faults: a name that a manifest cannot hold; a file that is unreadable, not mono or, without `resample`, at another rate; a
-    recording that is there already, in another format or under another name. Its length is then 0. `jobs` threads read files.
+    Faults: those of `measure`, and `repetitions`. The length of a faulty one is 0. `jobs` threads read files.
+    """
+    lengths, faults = measure(root, names, sample_rate, resample, jobs, progress)
+    for i, message in repetitions(root, names, lengths, sample_rate, resample, jobs, progress).items():
+        faults[i] = message
+        lengths[i] = 0
+    return lengths, dict(sorted(faults.items()))
+
+
+def measure(
+    root: Path, names: Sequence[str], sample_rate: int, resample: bool, jobs: int, progress: str | None = None
+) -> tuple[list[int], dict[int, str]]:
+    """Length of every recording in samples at `sample_rate` (Hz), 0 for a faulty one, and the faults by position, one line each.
+
+    Faults: a name that a manifest cannot hold; a file that is unreadable, not mono or, without `resample`, at another rate.
     """
     read = partial(_measure, root=root, sample_rate=sample_rate, resample=resample)
     lengths, faults = [], {}
@@ -154,66 +166,36 @@ def survey(
         lengths.append(found if isinstance(found, int) else 0)
         if isinstance(found, str):
             faults[position] = found
-    sound = [position for position in range(len(names)) if position not in faults]
+    return lengths, faults
+
+
+def repetitions(
+    root: Path,
+    names: Sequence[str],
+    lengths: Sequence[int],
+    sample_rate: int,
+    resample: bool,
+    jobs: int,
+    progress: str | None = None,
+) -> dict[int, str]:
+    """A line for each recording that is there already, in another format or under another name; by position, ascending.
+
+    lengths: as of `measure`; faulty recordings (0) are left out.
+    """
+    sound = [position for position in range(len(names)) if lengths[position]]
     same_name = twins_by_name([names[position] for position in sound])
     alone = [i for i in range(len(sound)) if i not in same_name]
     files, frames = [root / names[sound[i]] for i in alone], [lengths[sound[i]] for i in alone]
     same_audio = twins_by_audio(files, frames, sample_rate, resample, jobs, progress)
     twins = [(i, earlier, "has the name of {}, but for the ending") for i, earlier in same_name.items()]
     twins += [(alone[i], alone[earlier], "is the same audio as {}") for i, earlier in same_audio.items()]
+    found = {}
     for i, earlier, what in twins:
-        other = what.format(
-            ascii(names[sound[earlier]]) if not names[sound[earlier]].isascii() else names[sound[earlier]]
+        other = names[sound[earlier]]
+        found[sound[i]] = (
+            f"{root / names[sound[i]]}: {what.format(other if other.isascii() else ascii(other))}; keep one"
         )
-        faults[sound[i]] = f"{root / names[sound[i]]}: {other}; keep one"
-        lengths[sound[i]] = 0
-    return lengths, dict(sorted(faults.items()))
-
-
-def choose_held_out(
-    recordings: Sequence[Recording], per_speaker: int | None, share: float | None, seed: int
-) -> list[bool]:
-    """Which recordings go to validation: `per_speaker` of each speaker, or a `share` in (0, 1) of them, rounded.
-
-    Every speaker keeps KEPT_FOR_TRAINING recordings. A speaker with fewer than `per_speaker` further recordings gives none.
-    The recordings of a speaker are drawn by a generator keyed by (seed, speaker), so other speakers in the corpus do not
-    change the choice.
-    """
-    of_speaker = defaultdict(list)
-    for index, recording in enumerate(recordings):
-        of_speaker[recording.speaker].append(index)
-    held_out = [False] * len(recordings)
-    for speaker, indices in of_speaker.items():
-        spare = len(indices) - KEPT_FOR_TRAINING
-        if per_speaker is not None:
-            count = per_speaker if spare >= per_speaker else 0
-        else:
-            count = min(round(share * len(indices)), max(spare, 0))
-        order = np.argsort(generator(seed, "hold-out", speaker).random(len(indices)), kind="stable")
-        for position in order[:count]:
-            held_out[indices[position]] = True
-    return held_out
-
-
-def choose_held_out_recordings(names: Sequence[str], share: float | None, seed: int) -> list[bool]:
-    """Which recordings go to validation, whoever speaks in them, for identity=utterance.
-
-    share: of the recordings, in (0, 1); None: UTTERANCE_SHARE, but at least FEWEST_UTTERANCES of them, or a fifth if they are
-    few. They are the first in an order of names that the seed alone decides. InputError if fewer than two recordings would be
-    on either side, too few for anything to be told apart.
-    """
-    count = round((UTTERANCE_SHARE if share is None else share) * len(names))
-    if share is None:
-        count = max(count, min(FEWEST_UTTERANCES, len(names) // 5))
-    if not 2 <= count <= len(names) - 2:
-        raise InputError(
-            f"{len(names)} recordings, {count} of them held out: at least two must be held out, and two be left; choose another "
-            "--valid-share, or add recordings"
-        )
-    keys = np.array([text_key(f"{seed} hold-out {name}") for name in names])
-    held_out = np.zeros(len(names), dtype=bool)
-    held_out[np.argsort(keys, kind="stable")[:count]] = True
-    return held_out.tolist()
+    return dict(sorted(found.items()))
 
 
 def require_one_form(labels: Iterable[str], what: str) -> None:
@@ -225,63 +207,64 @@ def require_one_form(labels: Iterable[str], what: str) -> None:
         )
 
 
-def write_manifests(root: Path, manifests: Mapping[Path, Sequence[Recording]], suffixes: Sequence[str] = ()) -> None:
-    """Write manifests and label files beside them, all or none. No manifest is ever beside labels of another one.
+@dataclass(frozen=True)
+class ManifestContent:
+    """What a manifest is made from.
+
+    root: folder of the recordings. suffixes: label files beside it, keys of LABELS.
+    """
+
+    root: Path
+    recordings: Sequence[Recording]
+    suffixes: tuple[str, ...] = ()
+
+
+def write_manifests(
+    manifests: Mapping[Path, ManifestContent], others: Mapping[Path, Sequence[str]] | None = None
+) -> None:
+    """Write manifests, label files beside them and other files of lines, all or none.
+
+    No manifest is ever beside labels of another one.
 
     Args:
-        root: folder of the recordings.
-        manifests: recordings by the path of their .tsv.
-        suffixes: label files to write: "spk", "session".
+        manifests: by the path of their .tsv.
+        others: lines by path, such as transcripts, lists of trials, a report.
 
     Raises:
         InputError, before anything is written: a label file of an earlier manifest would remain beside a new one and no
             longer fit its lines; names or labels that a line cannot hold.
     """
-    leaders, followers = {}, {}
-    for path, recordings in manifests.items():
-        leaders[path] = manifest_lines(path, root, [(recording.name, recording.frames) for recording in recordings])
-        _refuse_stale_files(path, leaders[path], suffixes)
-        for suffix in suffixes:
+    leaders, followers = {}, dict(others or {})
+    for path, content in manifests.items():
+        entries = [(recording.name, recording.frames) for recording in content.recordings]
+        leaders[path] = manifest_lines(path, content.root, entries)
+        for suffix in content.suffixes:
             beside = path.with_suffix(f".{suffix}")
-            own = [recording.speaker if suffix == "spk" else recording.session for recording in recordings]
+            own = [getattr(recording, LABELS[suffix]) for recording in content.recordings]
             followers[beside] = label_lines(beside, own)
+        _refuse_stale_files(path, leaders[path], followers)
     write_lines_together(followers, leaders)
 
 
-def _refuse_stale_files(manifest: Path, lines: Sequence[str], written: Sequence[str]) -> None:
+def _refuse_stale_files(manifest: Path, lines: Sequence[str], written: Container[Path]) -> None:
     """InputError if a label file of an earlier manifest is beside it, which would be read with the new one.
 
-    lines: of the new manifest. written: suffixes of the label files that are written with it.
+    lines: of the new manifest. written: files that are written with it.
     """
     for suffix in (*LABEL_SUFFIXES.values(), *LINE_BY_LINE):
         stale = manifest.with_suffix(f".{suffix}")
-        if suffix in written or not stale.exists():
+        if stale in written or not stale.exists():
             continue
         if suffix in LINE_BY_LINE and manifest.is_file() and read_lines(manifest) == lines:
             continue  # it was made for these very lines
         raise InputError(f"{stale}: belongs to an earlier {manifest.name}; move it away, or choose another folder")
 
 
-def write_splits(folder: Path, root: Path, splits: Mapping[str, Sequence[Recording]], sessions: bool) -> None:
-    """Write split.tsv, split.spk and, if `sessions`, split.session for every split, as `write_manifests` does.
-
-    InputError as there, and if an earlier valid.tsv would remain, because the new train.tsv may contain its recordings.
-    """
+def refuse_stale_hold_out(folder: Path, splits: Container[str]) -> None:
+    """InputError if an earlier valid.tsv would remain beside a new train.tsv, which may contain its recordings."""
     held_out = folder / "valid.tsv"
     if "train" in splits and "valid" not in splits and held_out.exists():
         raise InputError(
             f"{held_out}: belongs to an earlier train.tsv; move it away, hold recordings out again "
             "(--valid-per-speaker, --valid-share), or choose another folder"
         )
-    manifests = {folder / f"{split}.tsv": recordings for split, recordings in splits.items()}
-    write_manifests(root, manifests, ("spk", "session") if sessions else ("spk",))
-
-
-def summary(splits: Mapping[str, Sequence[Recording]], sample_rate: int) -> str:
-    """A table to read on a terminal: speakers, recordings and hours of every split."""
-    rows = [f"{'split':<12} {'speakers':>9} {'recordings':>11} {'hours':>8}"]
-    for split, recordings in splits.items():
-        hours = sum(recording.frames for recording in recordings) / sample_rate / 3600
-        speakers = len(Counter(recording.speaker for recording in recordings))
-        rows.append(f"{split:<12} {speakers:>9} {len(recordings):>11} {hours:>8.2f}")
-    return "\n".join(rows)

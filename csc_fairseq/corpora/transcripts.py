@@ -86,7 +86,9 @@ def find_texts(manifest: Manifest, source: str | None = None) -> tuple[list[str]
     """
     if source is None:
         source = "parallel" if _text_path(manifest).is_file() else "librispeech"
-    return (_parallel if source == "parallel" else _librispeech)(manifest), source
+    if source == "parallel":
+        return _parallel(manifest), source
+    return librispeech_texts(manifest.path, manifest.root, manifest.names), source
 
 
 def _text_path(manifest: Manifest) -> Path:
@@ -107,17 +109,21 @@ def _parallel(manifest: Manifest) -> list[str]:
     ]
 
 
-def _librispeech(manifest: Manifest) -> list[str]:
+def librispeech_texts(manifest: Path, root: Path, names: Iterable[str]) -> list[str]:
+    """Normalised transcripts from the files `*.trans.txt` in the folders of recordings.
+
+    manifest: the .tsv that has, or will have, these names below root, for messages. InputError as of `find_texts`.
+    """
     folders: dict[PurePosixPath, dict[str, tuple[str, str]]] = {}
     texts = []
-    for number, name in enumerate(manifest.names, start=2):
+    for number, name in enumerate(names, start=2):
         folder, stem = PurePosixPath(name).parent, normal(PurePosixPath(name).stem)
         if folder not in folders:
-            folders[folder] = _read_folder(manifest.root / folder)
+            folders[folder] = _read_folder(root / folder)
         if stem not in folders[folder]:
             raise InputError(
-                f"{manifest.path}:{number}: no transcript of {name} in {manifest.root / folder}/*.trans.txt, expected a line "
-                f"`{stem} WORDS`; add it, leave the recording out, or write all transcripts to {_text_path(manifest)}"
+                f"{manifest}:{number}: no transcript of {name} in {root / folder}/*.trans.txt, expected a line "
+                f"`{stem} WORDS`; add it, leave the recording out, or write all transcripts to {manifest.with_suffix('.txt')}"
             )
         place, text = folders[folder][stem]
         texts.append(_normalised(text, place, name))

@@ -83,7 +83,12 @@ def write_rttm(path: str | Path, file_id: str, turns: Iterable[Turn]) -> None:
     InputError: a name with a blank or without letters, which the format cannot hold; a turn that ends before it starts; a file that
     cannot be written.
     """
-    write_lines(path, [_line(path, file_id, turn) for turn in sorted(turns, key=_order)])
+    write_lines(path, rttm_lines(path, file_id, turns))
+
+
+def rttm_lines(path: str | Path, file_id: str, turns: Iterable[Turn]) -> list[str]:
+    """Lines that `write_rttm` writes to `path`. Errors are the same."""
+    return [_line(path, file_id, turn) for turn in sorted(turns, key=_order)]
 
 
 def _line(path: str | Path, file_id: str, turn: Turn) -> str:

@@ -62,9 +62,13 @@ def test_without_a_table_all_is_train(root: Path, out: Path, capsys: pytest.Capt
         ("y/1/s1/a.wav", 3200, "y/1"),
         ("y/1/s1/long.wav", 8000, "y/1"),
     ]
-    assert sorted(path.name for path in out.iterdir()) == ["train.spk", "train.tsv"]
+    assert sorted(path.name for path in out.iterdir()) == ["report.txt", "train.spk", "train.tsv"]
+    report = (out / "report.txt").read_text().splitlines()
+    assert report[0] == f"csc prepare folders {root}"
     assert (out / "train.tsv").read_text().splitlines()[0] == str(root)
-    assert capsys.readouterr().out.splitlines()[1].split() == ["train", "3", "7", "0.00"]
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[1].split() == ["train", "3", "7", "0.00"]
+    assert report[1:] == printed
     assert check_manifest(out / "train.tsv", deep=True) == []
 
 
@@ -120,7 +124,8 @@ def test_a_second_run_writes_the_same_bytes(root: Path, out: Path, tmp_path: Pat
     options = ["--speaker-level", "2", "--session-level", "3", "--valid-share", "0.3"]
     assert prepare(root, out, *options, "--jobs", "1") == 0
     first = {path.name: path.read_bytes() for path in out.iterdir()}
-    assert set(first) == {f"{split}.{suffix}" for split in ("train", "valid") for suffix in ("tsv", "spk", "session")}
+    written = {f"{split}.{suffix}" for split in ("train", "valid") for suffix in ("tsv", "spk", "session")}
+    assert set(first) == written | {"report.txt"}
     assert prepare(root, out, *options, "--jobs", "3") == 0
     assert {path.name: path.read_bytes() for path in out.iterdir()} == first
     assert prepare(root / ".." / "speech", tmp_path / "again", *options) == 0
@@ -228,6 +233,10 @@ def test_held_out_utterances(tmp_path: Path, root: Path, out: Path, capsys: pyte
         write_noise(flat / f"{number:02}.wav")
     words = ["prepare", "audio", str(flat), "--valid-for", "utterance", "--out"]
     assert main([*words, str(out / "train.tsv"), "--valid-share", "0.25"]) == 0
+    plain = ["prepare", "audio", str(flat), "--valid-share", "0.25", "--out", str(tmp_path / "plain" / "train.tsv")]
+    assert main(plain) == 0  # --valid-for need not be typed: nothing else is possible
+    for name in ("train.tsv", "valid.tsv"):
+        assert (tmp_path / "plain" / name).read_bytes() == (out / name).read_bytes()
     train, valid = (set(read_manifest(out / f"{split}.tsv").names) for split in ("train", "valid"))
     assert len(train | valid) == 40 and not train & valid and len(valid) == 10
     assert not (out / "train.spk").exists()
@@ -246,7 +255,7 @@ def test_held_out_utterances(tmp_path: Path, root: Path, out: Path, capsys: pyte
     assert {len(read_labels(manifest, "spk")) == len(manifest) for manifest in split} == {True}
     assert min(len(manifest) for manifest in split) >= 2
     for wrong, found in (
-        (["audio", str(flat), "--valid-share", "0.1"], "knows no speakers; hold out with --valid-for utterance"),
+        (["audio", str(flat), "--valid-for", "speaker"], "knows no speakers; hold out recordings with --valid-share P"),
         (
             ["audio", str(flat), "--valid-for", "utterance", "--valid-share", "0.001"],
             "60 recordings, 0 of them held out",

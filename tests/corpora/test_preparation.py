@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from csc_fairseq.corpora.preparation import Recording, choose_held_out, find_recordings, folder_label
+from csc_fairseq.corpora.hold_out import choose_held_out
+from csc_fairseq.corpora.preparation import Recording, find_recordings, folder_label
 from csc_fairseq.corpora.split_table import assign_splits, read_recording_list, read_split_table, select_recordings
 from csc_fairseq.data.parallel import CHUNK, parallel_map
 from tests.making import fails

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from csc_fairseq.corpora.published_trials import read_pairs
 from csc_fairseq.corpora.split_table import read_recording_list, read_split_table
+from csc_fairseq.corpora.tables import read_table
 from csc_fairseq.corpora.transcripts import find_texts, read_letters
 from csc_fairseq.data.audio import load_crop, probe
 from csc_fairseq.data.manifest import Manifest, read_labels, read_manifest, write_labels, write_manifest
@@ -78,6 +80,12 @@ def text_kinds(manifest: Manifest, folder: Path) -> dict[str, tuple[str, str, Ca
         ),
         "enrolments": ("x", enrolments, lambda path: read_trials(folder / "listed", manifest, path)),
         "conditions": ("x", conditions, read_conditions),
+        "table of recordings": (
+            "x", "file,who\n" + "".join(f"{name},{name[:2]}\n" for name in NAMES), lambda path: read_table(path, ("file", "who")),
+        ),
+        "published trials": (
+            "x", "".join(f"{t} {a} {b}\n" for t, a, b in pairs), lambda path: read_pairs(path, "`1 A B`", label=0),
+        ),
         "letters": ("x", "| 9\nA 5\nB 3\n' 1\n", read_letters),
         "transcripts": ("m.txt", "ONE WORD\nTWO\n" * 6, lambda path: find_texts(manifest, "parallel")),
     }  # fmt: skip

@@ -5,11 +5,16 @@ import re
 import shlex
 import shutil
 import subprocess
+import textwrap
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from csc_fairseq.cli.main import main
+from csc_fairseq.cli.prepare_conversations import HELP
+from csc_fairseq.cli.prepare_corpora import KINDS
+from tests.corpora import trees
 from tests.integration.running import BIN, QUICK, QUICK_TUNING, environment
 from tests.making import voice, write_recording
 
@@ -92,7 +97,8 @@ def test_tour_of_the_readme(place):
     blocks = shell_blocks("README.md")
     (tour,) = [block for block in blocks if block[0] == "csc doctor"]
     printed = {line: run_line(line, place) for line in tour}
-    assert np.load(place / "embeddings.npz")["embeddings"].shape == (12, 16)
+    recordings = len((place / "manifests" / "test.spk").read_text().splitlines())
+    assert np.load(place / "embeddings.npz")["embeddings"].shape == (recordings, 16)
     assert len(list((place / "separated").glob("*.wav"))) == 2
     score = next(text for line, text in printed.items() if line.startswith("csc score"))
     assert -1 <= float(score.split()[0]) <= 1
@@ -160,6 +166,56 @@ def test_walk_through_without_labels(place):
         assert (place / run / "checkpoints" / "checkpoint_last.pt").is_file()
 
 
+def manifests_readme() -> tuple[str, str]:
+    """Its part on published corpora, and the rest."""
+    before, corpora, after = re.split(
+        r"^(?=## Corpora|## Any other folders)", (REPOSITORY / "manifests/README.md").read_text(), flags=re.MULTILINE
+    )
+    return corpora, before + after
+
+
+def commands_of(text: str) -> list[str]:
+    return re.findall(r"^    (csc .*?)(?: +#.*)?$", text, re.MULTILINE)
+
+
+def test_corpora_of_the_manifests_readme(tmp_path, monkeypatch, capsys):
+    """Every corpus that there is a verb for, on a miniature of it."""
+    data = tmp_path / "data"
+    for name in (
+        "LibriSpeech",
+        "VoxCeleb1",
+        "VoxCeleb2",
+        "CN-Celeb_flac",
+        "VCTK",
+        "cv-corpus/en",
+        "musan",
+        "RIRS_NOISES",
+        "ami",
+        "voxconverse",
+    ):
+        tree = {"CN-Celeb_flac": "cnceleb", "cv-corpus/en": "commonvoice", "RIRS_NOISES": "rirs"}.get(
+            name, name.lower()
+        )
+        getattr(trees, tree)(data / name)
+    rows = ["file,who,part"]
+    for speaker in range(4):
+        for take in range(2):
+            trees.speak(data / "clips" / f"p{speaker}_{take}.wav", speaker, take)
+            rows.append(f"p{speaker}_{take},{speaker},{'test' if speaker == 3 else 'train'}")
+    trees.write_text(data / "clips.csv", rows)
+    monkeypatch.setenv("PATH", trees.ffmpeg(tmp_path / "bin"))
+    monkeypatch.chdir(tmp_path)
+    text = manifests_readme()[0]
+    shown = {}
+    for line in commands_of(text):
+        words = shlex.split(line.replace("/data/", f"{data}/"))
+        assert main(words[1:]) == 0, line
+        shown[words[2]] = capsys.readouterr().out.replace(str(data), "/data")
+    assert set(shown) == {*KINDS, *HELP, "table"}
+    (example,) = re.findall(r"lists of a few lines:\n\n((?:    .*\n)+)", text)
+    assert shown["voxceleb1"] == textwrap.dedent(example)
+
+
 @pytest.mark.slow
 def test_commands_of_the_manifests_readme(place, voices):
     """Its corpora have a folder level more: LibriSpeech's chapters, and corpora side by side."""
@@ -174,7 +230,7 @@ def test_commands_of_the_manifests_readme(place, voices):
     rows += sorted({f"librispeech\t{take.parent.name}\ttrain" for take in takes})
     (place / "speakers.tsv").write_text("\n".join(rows) + "\n")
     (place / "noise.tsv").write_text("\n".join(names) + "\n")
-    lines = re.findall(r"^    (csc .*?)(?: +#.*)?$", (REPOSITORY / "manifests/README.md").read_text(), re.MULTILINE)
+    lines = commands_of(manifests_readme()[1])
     assert len(lines) >= 5
     for line in lines:
         if "*" in line:  # what the shell would do

@@ -1,0 +1,140 @@
+"""Corpora of conversations: recordings, and RTTM that says who speaks when.
+
+They become folders that `data/conversation_folder.py` reads. Recordings stay where they are: the folders have links to them.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from csc_fairseq.corpora.preparation import find_recordings
+from csc_fairseq.data.audio import probe, require_format
+from csc_fairseq.data.conversation_folder import BEYOND
+from csc_fairseq.data.manifest import write_lines_together
+from csc_fairseq.data.rttm import Turn, read_rttm, rttm_lines
+from csc_fairseq.errors import InputError
+from csc_fairseq.files import replacing
+
+SPLITS = ("train", "dev", "test")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A published conversation. name: its file id. split: the folder of its RTTM."""
+
+    name: str
+    split: str
+    audio: Path
+    rttm: Path
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """A conversation that was read. seconds: of the recording."""
+
+    source: Source
+    seconds: float
+    turns: Sequence[Turn]
+
+
+def pair(root: Path, rttms: Path, ending: str = "") -> tuple[list[Source], list[str]]:
+    """Conversations that have both a recording and RTTM, by split and name; and notes on the others.
+
+    Args:
+        root: recordings are anywhere below it, as NAME with `ending` and a format's own, such as .wav.
+        rttms: NAME.rttm are anywhere below it, in a folder train, dev or test.
+        ending: of a microphone, such as ".Mix-Headset".
+
+    Raises:
+        InputError: a name is there twice, RTTM lies in none of these folders, or no two fit.
+    """
+    audio = _by_name(
+        [root / name for name in find_recordings(root)], ending, "recordings", "give the folder of one of them as ROOT"
+    )
+    found = [path for path in rttms.rglob("*.rttm") if not path.name.startswith(".")]
+    references = _by_name(sorted(found), "", "RTTM files", "give the folder of one of them with --rttm")
+    sources = []
+    for name, path in references.items():
+        split = next((part for part in reversed(path.relative_to(rttms.parent).parts[:-1]) if part in SPLITS), "")
+        if not split:
+            raise InputError(
+                f"{path}: lies in no folder {', '.join(SPLITS)}; expected one, for the split; move it there"
+            )
+        if name in audio:
+            sources.append(Source(name, split, audio[name], path))
+    if not sources:
+        raise InputError(
+            f"{root}: no recording NAME{ending}.wav has a NAME.rttm below {rttms}; found {len(audio)} such recordings and "
+            f"{len(references)} RTTM files; choose another folder, or another --rttm"
+        )
+    notes = []
+    for what, left in (
+        ("RTTM without a recording", references.keys() - audio),
+        ("recordings without RTTM", audio.keys() - references),
+    ):
+        if left:
+            notes.append(f"left out, {what}: {len(left)}, such as {min(left)}")
+    return sorted(sources, key=lambda source: (source.split, source.name)), notes
+
+
+def _by_name(paths: Sequence[Path], ending: str, what: str, remedy: str) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in paths:
+        if not path.stem.endswith(ending):
+            continue
+        name = path.stem.removesuffix(ending)
+        if name in found:
+            raise InputError(f"{path}: {what} of {name} are there twice, also as {found[name]}; {remedy}")
+        found[name] = path
+    return found
+
+
+def annotate(source: Source, sample_rate: int, resample: bool) -> Annotated:
+    """Reads RTTM and the header of the recording. InputError: another rate, several channels, no turns, or turns after its end."""
+    info = probe(source.audio)
+    require_format(source.audio, info, sample_rate, resample)
+    turns = read_rttm(source.rttm).get(source.name, [])
+    if not turns:
+        raise InputError(f"{source.rttm}: holds no turns of {source.name}; leave this recording out")
+    seconds = info.frames / info.sample_rate
+    last = max(turn.end for turn in turns)
+    if last > seconds + BEYOND:
+        raise InputError(
+            f"{source.rttm}: has a turn until {last:.2f} s, but {source.audio} lasts {seconds:.2f} s; they do not fit"
+        )
+    return Annotated(source, seconds, turns)
+
+
+def summary(conversations: Sequence[Annotated]) -> list[str]:
+    """Lines of a table: recordings, talkers and hours of every split."""
+    rows = [f"{'split':<12} {'recordings':>11} {'talkers':>9} {'hours':>8}"]
+    for split in sorted({one.source.split for one in conversations}):
+        own = [one for one in conversations if one.source.split == split]
+        talkers = len({(one.source.name, turn.talker) for one in own for turn in one.turns})
+        rows.append(f"{split:<12} {len(own):>11} {talkers:>9} {sum(one.seconds for one in own) / 3600:>8.2f}")
+    return rows
+
+
+def write(out: Path, conversations: Sequence[Annotated], others: Mapping[Path, Sequence[str]]) -> None:
+    """Write out/SPLIT/NAME.rttm and a link NAME.wav to each recording, and other files of lines.
+
+    InputError: a folder has files of something else, or a file cannot be written.
+    """
+    files: dict[Path, Sequence[str]] = dict(others)
+    links = {}
+    for one in conversations:
+        stem = out / one.source.split / one.source.name
+        links[stem.with_name(f"{stem.name}{one.source.audio.suffix}")] = one.source.audio.resolve()
+        rttm = stem.with_name(f"{stem.name}.rttm")
+        files[rttm] = rttm_lines(rttm, one.source.name, one.turns)
+    for folder in {path.parent for path in links}:
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if not path.name.startswith(".") and (
+                path not in files and path not in links or path in links and not path.is_symlink()
+            ):
+                raise InputError(f"{path}: is not of this preparation; move it away, or choose another folder")
+    for path, target in links.items():
+        with replacing(path) as temporary:
+            os.symlink(target, temporary)
+    write_lines_together(files)

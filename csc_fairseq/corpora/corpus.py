@@ -1,0 +1,91 @@
+"""What a corpus holds: recordings by split, with the corpus' own labels, and its lists of trials.
+
+Speakers are named corpus/speaker, so that those of two corpora never have the same name (our choice).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from csc_fairseq.corpora.preparation import EXTENSIONS, Recording, find_recordings
+from csc_fairseq.corpora.published_trials import Trials
+from csc_fairseq.errors import InputError
+
+UNKNOWN = "unknown"  # a line of a label file cannot be empty
+_GENDERS = {
+    "f": ("f", "female", "female_feminine"),
+    "m": ("m", "male", "male_masculine"),
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """Manifests that share an audio folder.
+
+    root: the folder. splits: recordings by the name of their manifest. A recording may be in several; its length is 0 until
+    the file was read. sources: by the name of a recording that is not there as it is needed, the file that it is made from.
+    write: makes one, (source, target).
+    """
+
+    root: Path
+    splits: Mapping[str, Sequence[Recording]]
+    sources: Mapping[str, Path] = field(default_factory=dict)
+    write: Callable[[Path, Path], None] | None = None
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """parts: no two have a split, or a recording, of the same name. labels: suffixes of the label files, keys of
+    `preparation.LABELS`. transcripts: whether `*.trans.txt` files in the folders of the recordings say what is said. trials:
+    published lists, by the name of the file to write. notes: lines for the report.
+    """
+
+    parts: Sequence[Part]
+    labels: tuple[str, ...] = ()
+    transcripts: bool = False
+    trials: Mapping[str, Trials] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+    @property
+    def splits(self) -> dict[str, Sequence[Recording]]:
+        """Recordings of all parts by split."""
+        return {split: recordings for part in self.parts for split, recordings in part.splits.items()}
+
+
+def gender_of(text: str) -> str:
+    """ "f", "m" or "unknown", however a corpus writes it."""
+    return next((gender for gender, forms in _GENDERS.items() if text.strip().lower() in forms), UNKNOWN)
+
+
+def require_folder(folder: Path, holds: str) -> None:
+    """InputError unless the folder is there. holds: what is in it, for the message."""
+    if not folder.is_dir():
+        raise InputError(
+            f"{folder}: no such folder; expected {holds}; unpack the corpus there, or give its own folder as ROOT"
+        )
+
+
+def recordings_at(
+    root: Path, folder: str, form: str, extensions: Sequence[str] = EXTENSIONS
+) -> list[tuple[str, list[str]]]:
+    """Recordings in root/folder: (name below root, its path below `folder` in parts), by name.
+
+    form: the path that is expected below `folder`, such as "SPEAKER/CHAPTER/FILE". InputError for no recordings, and for one that
+    lies elsewhere.
+    """
+    depth = form.count("/") + 1
+    found = []
+    for below in find_recordings(root / folder, extensions):
+        parts = below.split("/")
+        if len(parts) != depth:
+            raise InputError(f"{root / folder / below}: expected {form} below {root / folder}; move this file away")
+        found.append((f"{folder}/{below}" if folder else below, parts))
+    return found
+
+
+def by_split(pairs: Sequence[tuple[str, Recording]]) -> dict[str, list[Recording]]:
+    """Recordings of every split, splits in the order of the alphabet, from pairs (split, recording)."""
+    splits: dict[str, list[Recording]] = {split: [] for split in sorted({split for split, _ in pairs})}
+    for split, recording in pairs:
+        splits[split].append(recording)
+    return {split: sorted(recordings, key=lambda one: one.name) for split, recordings in splits.items()}

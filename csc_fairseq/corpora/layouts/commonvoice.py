@@ -1,0 +1,78 @@
+"""Common Voice (commonvoice.mozilla.org; Ardila et al., LREC 2020): one language's clips/NAME.mp3 and tables of them.
+
+``train.tsv``, ``dev.tsv`` and ``test.tsv`` share no speakers; ``validated.tsv`` has all clips that listeners approved. They are
+separated by tabs, with the columns client_id, path, sentence, gender and others, and quotes in sentences as they were typed.
+"""
+
+import os
+from pathlib import Path, PurePosixPath
+
+from csc_fairseq.corpora.conversion import decode, require_ffmpeg
+from csc_fairseq.corpora.corpus import Corpus, Part, gender_of, require_folder
+from csc_fairseq.corpora.preparation import EXTENSIONS, Recording
+from csc_fairseq.corpora.tables import TableRow, read_table
+from csc_fairseq.errors import InputError
+
+CLIPS, ENCODED = "clips", "mp3"
+SPLITS = ("train", "dev", "test")
+COLUMNS = ("client_id", "path")
+
+
+def read(root: Path, audio: Path, validated: bool = False) -> Corpus:
+    """Clips of the official splits whose tables are there.
+
+    validated: train is validated.tsv without the speakers of dev.tsv and test.tsv. A split whose clips have no WAV, FLAC or Ogg
+    of the same name beside them is decoded to `audio`. InputError: no tables or clips; ffmpeg is needed and missing.
+    """
+    require_folder(root / CLIPS, "clips/NAME.mp3 of one language, beside train.tsv")
+    tables = {split: root / f"{split}.tsv" for split in SPLITS if (root / f"{split}.tsv").is_file()}
+    notes = []
+    if validated:
+        tables["train"] = root / "validated.tsv"
+    if not tables:
+        raise InputError(
+            f"{root / 'train.tsv'}: no such file; expected train.tsv, dev.tsv and test.tsv of the language in ROOT"
+        )
+    rows = {split: read_table(path, COLUMNS) for split, path in tables.items()}
+    if validated:
+        unseen = {row.cells["client_id"] for split in ("dev", "test") for row in rows.get(split, ())}
+        kept = [row for row in rows["train"] if row.cells["client_id"] not in unseen]
+        notes.append(f"left out, of speakers of dev and test: {len(rows['train']) - len(kept)} clips of validated.tsv")
+        rows["train"] = kept
+    files: dict[str, dict[str, str]] = {}  # names by stem and ending
+    for entry in os.scandir(root / CLIPS):
+        stem, _, ending = entry.name.rpartition(".")
+        files.setdefault(stem, {})[ending.lower()] = entry.name
+    parts = [_part(root, audio, split, tables[split], own, files) for split, own in sorted(rows.items())]
+    undecoded = sum(not (part.root / name).is_file() for part in parts for name in part.sources)
+    if undecoded:
+        require_ffmpeg(root / CLIPS, ENCODED, undecoded)
+    return Corpus(parts, ("spk", "gender"), notes=notes)
+
+
+def _part(
+    root: Path, audio: Path, split: str, table: Path, rows: list[TableRow], files: dict[str, dict[str, str]]
+) -> Part:
+    """One split: as it is if all its clips can be read, otherwise with the files to decode."""
+    found = []
+    for row in rows:
+        stem = str(PurePosixPath(row.cells["path"]).with_suffix(""))
+        own = files.get(stem, {})
+        names = [own[ending] for ending in (*EXTENSIONS, ENCODED) if ending in own]
+        if not names:
+            raise InputError(
+                f"{table}:{row.line}: no file for {row.cells['path']} in {root / CLIPS}, expected .{ENCODED} or "
+                f"{', '.join(EXTENSIONS)}; unpack all clips, or remove the row"
+            )
+        found.append((stem, names[0], row))
+    encoded = any(name.lower().endswith(f".{ENCODED}") for _, name, _ in found)
+    recordings, sources = [], {}
+    for stem, name, row in found:
+        ours = f"{CLIPS}/{stem}.flac" if encoded else f"{CLIPS}/{name}"
+        sources[ours] = root / CLIPS / name
+        gender = gender_of(row.cells.get("gender", ""))
+        recordings.append(Recording(ours, 0, f"commonvoice/{row.cells['client_id']}", gender=gender))
+    recordings.sort(key=lambda one: one.name)
+    if encoded:
+        return Part(audio, {split: recordings}, sources, decode)
+    return Part(root, {split: recordings})

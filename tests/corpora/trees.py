@@ -1,0 +1,266 @@
+"""Miniatures of corpora in their published layouts, of synthesised speech: names, tables and quirks are those of the real ones."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from tests.making import SAMPLE_RATE, voice, write_recording
+
+SECONDS = 0.3
+FRAMES = round(SECONDS * SAMPLE_RATE)
+
+
+def speak(
+    path: Path, speaker: int, take: int, seconds: float = SECONDS, sample_rate: int = SAMPLE_RATE, channels: int = 1
+) -> Path:
+    """One recording; of several channels, the first has the voice and the others are softer."""
+    samples = voice(speaker, take, seconds * sample_rate / SAMPLE_RATE)
+    if channels > 1:
+        samples = np.stack([samples / (channel + 1) for channel in range(channels)], axis=1)
+    return write_recording(path, samples, sample_rate)
+
+
+def write_text(path: Path, lines: Iterable[str]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{line}\n" for line in lines))
+    return path
+
+
+def librispeech(root: Path, seconds: float = SECONDS) -> Path:
+    """Two speakers of train-clean-100 with two chapters, one of dev-clean, two of test-other. Reader 60's name holds bars."""
+    chapters = {
+        "train-clean-100": {"19": ("198", "227"), "60": ("121082", "121538")},
+        "dev-clean": {"84": ("121123",)},
+        "test-other": {"367": ("130732",), "533": ("1066",)},
+    }
+    for subset, speakers in chapters.items():
+        for speaker, own in speakers.items():
+            for chapter in own:
+                folder = root / subset / speaker / chapter
+                texts = []
+                for number in range(3):
+                    name = f"{speaker}-{chapter}-{number:04}"
+                    speak(folder / f"{name}.flac", int(speaker), int(chapter) % 1000 * 10 + number, seconds)
+                    texts.append(f"{name} CHAPTER {('ONE', 'TWO', 'THREE')[number]} IT'S")
+                write_text(folder / f"{speaker}-{chapter}.trans.txt", texts)
+    write_text(
+        root / "SPEAKERS.TXT",
+        [
+            "; Some pieces of information about the LibriVox audiobook readers.",
+            ";",
+            ";ID  |SEX| SUBSET           |MINUTES| NAME",
+            "19   | F | train-clean-100  | 25.19 | Kara Shallenberg",
+            "60   | M | train-clean-100  | 20.18 | |CBW|Simon",
+            "84   | F | dev-clean        | 8.02  | Christie Nowak",
+            "367  | F | test-other       | 8.02  | Kathleen Costa",
+            "533  | M | test-other       | 8.02  | Someone Else",
+        ],
+    )
+    write_text(root / "CHAPTERS.TXT", ["; not read"])
+    return root
+
+
+FFMPEG = """\
+#!/bin/sh
+# Stands in for ffmpeg: samples follow the 16 bytes of a header.
+source=$5
+set -- "$1 $2 $3 $4" "$6 $7 $8 $9 ${10} ${11} ${12} ${13} ${14} ${15}"
+options="-nostdin -v error -i | -map 0:a:0 -ac 1 -ar 16000 -f s16le - "
+[ "$1 | $2" = "$options" ] || { echo "bad options: $1 | $2" >&2; exit 1; }
+[ "$(head -c 8 "$source" | tail -c 4)" = "ftyp" ] || { echo "Invalid data found when processing input" >&2; exit 1; }
+exec tail -c +17 "$source"
+"""
+
+
+def ffmpeg(folder: Path) -> str:
+    """A program `ffmpeg` in the folder that decodes what `encode` writes; the PATH with it."""
+    path = write_text(folder / "ffmpeg", FFMPEG.splitlines())
+    path.chmod(0o755)
+    return f"{folder}:/usr/bin:/bin"
+
+
+def encode(path: Path, speaker: int, take: int) -> np.ndarray:
+    """A file as .m4a or .mp3, in the eyes of `ffmpeg`; its samples, int16."""
+    samples = np.round(voice(speaker, take, SECONDS) * 32767).astype("<i2")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"\0\0\0\x20ftypM4A \0\0\0\0" + samples.tobytes())
+    return samples
+
+
+VOXCELEB1 = {"id10001": ("dev", "m"), "id10002": ("dev", "f"), "id10270": ("test", "f"), "id10271": ("test", "m")}
+
+
+def voxceleb1(root: Path, lists: Path | None = None, seconds: float = SECONDS) -> Path:
+    """Two speakers of each set with two videos of two utterances, all in wav; the table and three lists in `lists` or the root."""
+    for speaker in VOXCELEB1:
+        for video, name in enumerate(("8jEAjG6SegY", "x6uYqmx31kE")):
+            for number in (1, 2):
+                speak(root / "wav" / speaker / name / f"{number:05}.wav", int(speaker[2:]), 2 * video + number, seconds)
+    rows = [f"{speaker}\tSome_One\t{gender}\tUSA\t{split}" for speaker, (split, gender) in VOXCELEB1.items()]
+    lists = lists or root
+    write_text(lists / "vox1_meta.csv", ["VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet", *rows])
+    original = [
+        "1 id10270/x6uYqmx31kE/00001.wav id10270/8jEAjG6SegY/00002.wav",
+        "0 id10270/x6uYqmx31kE/00001.wav id10271/8jEAjG6SegY/00001.wav",
+    ]
+    write_text(lists / "veri_test2.txt", original)
+    across = [
+        f"0 id10001/x6uYqmx31kE/00001.wav {other}/8jEAjG6SegY/00001.wav" for other in ("id10002", "id10270", "id10271")
+    ]
+    same = "1 id10001/x6uYqmx31kE/00001.wav id10001/8jEAjG6SegY/00001.wav"
+    write_text(lists / "list_test_hard.txt", [*original, *across, same])
+    write_text(
+        lists / "list_test_all.txt", [*original, "0 id10003/x6uYqmx31kE/00001.wav id10001/8jEAjG6SegY/00001.wav"]
+    )
+    return root
+
+
+def voxceleb2(root: Path) -> Path:
+    """Two speakers of dev and one of test, as m4a, and the table with its blanks. id00017 is of the test set."""
+    for folder, speaker in (("dev/aac", 12), ("dev/aac", 15), ("aac", 17)):
+        for video in ("21Uxsk56VDQ", "2DLq_Kkc1r8"):
+            for number in (1, 2):
+                take = 2 * (video == "2DLq_Kkc1r8") + number
+                encode(root / folder / f"id{speaker:05}" / video / f"{number:05}.m4a", speaker, take)
+    write_text(
+        root / "vox2_meta.csv",
+        [
+            "VoxCeleb2 ID ,VGGFace2 ID ,Gender ,Set ",
+            "id00012 ,n000012 ,m ,dev ",
+            "id00015 ,n000015 ,f ,dev ",
+            "id00017 ,n000017 ,m ,test ",
+        ],
+    )
+    return root
+
+
+def cnceleb(root: Path) -> Path:
+    """Seven speakers in data, four of them in the evaluation, one that dev.lst lacks."""
+    for speaker in range(800, 807):
+        for take in (1, 2, 3):
+            genre, number = ("singing", take) if take < 3 else ("vlog", 1)
+            speak(root / "data" / f"id{speaker:05}" / f"{genre}-01-{number:03}.flac", speaker, take)
+    trials = []
+    evaluated = [f"id{speaker:05}" for speaker in (800, 801, 802, 803)]
+    for model in evaluated:
+        speak(root / "eval/enroll" / f"{model}-enroll.flac", int(model[2:]), 1)
+        speak(root / "eval/test" / f"{model}-vlog-01-001.flac", int(model[2:]), 3)
+        trials += [f"{model}-enroll test/{test}-vlog-01-001.wav {int(test == model)}" for test in evaluated]
+    lists = root / "eval/lists"
+    write_text(lists / "enroll.lst", [f"{model}-enroll enroll/{model}-enroll.wav" for model in evaluated])
+    write_text(lists / "test.lst", [f"test/{model}-vlog-01-001.wav" for model in evaluated])
+    write_text(lists / "trials.lst", trials)
+    write_text(root / "dev/dev.lst", ["id00804", "id00805"])
+    return root
+
+
+def vctk(root: Path) -> Path:
+    """Three speakers, two utterances, both microphones at 48 kHz; p280 lacks the second, and s5 a line in the table."""
+    for speaker in ("p225", "p280", "s5"):
+        for number in (1, 2):
+            for microphone in (1, 2):
+                if (speaker, microphone) != ("p280", 2):
+                    name = f"{speaker}_{number:03}_mic{microphone}.flac"
+                    path = root / "wav48_silence_trimmed" / speaker / name
+                    speak(path, int(speaker[1:]), 2 * number + microphone, sample_rate=48000)
+    write_text(root / "wav48_silence_trimmed" / "log.txt", ["not audio"])
+    write_text(
+        root / "speaker-info.txt",
+        [
+            "ID  AGE  GENDER  ACCENTS  REGION COMMENTS",
+            "p225  23  F    English    Southern  England",
+            "p280  25  F  French",
+        ],
+    )
+    return root
+
+
+def commonvoice(root: Path) -> Path:
+    """Clips as mp3 in the eyes of `ffmpeg`, and a quote in a sentence. Two validated clips are not train, one of a test speaker."""
+    header = [
+        "client_id",
+        "path",
+        "sentence",
+        "up_votes",
+        "down_votes",
+        "age",
+        "gender",
+        "accents",
+        "locale",
+        "segment",
+    ]
+    genders = {"aaa": "female", "bbb": "male_masculine", "ccc": "", "ddd": "other", "eee": "male"}
+    clips = {
+        "train": [("aaa", 1), ("aaa", 2), ("bbb", 3), ("bbb", 4)],
+        "dev": [("ccc", 5), ("ccc", 6)],
+        "test": [("ddd", 7), ("eee", 8)],
+        "validated": [("aaa", 1), ("aaa", 9), ("bbb", 3), ("eee", 10)],
+        "invalidated": [("bbb", 11)],
+    }
+    for table, own in clips.items():
+        rows = []
+        for client, number in own:
+            name = f"common_voice_en_{number}.mp3"
+            encode(root / "clips" / name, ord(client[0]), number)
+            rows.append([client, name, 'He said "well.', "2", "0", "", genders[client], "", "en", ""])
+        write_text(root / f"{table}.tsv", ["\t".join(cells) for cells in (header, *rows)])
+    return root
+
+
+def musan(root: Path) -> Path:
+    """One or two recordings of each part, beside the files of words that the corpus has."""
+    for number, name in enumerate(
+        ("noise/free-sound", "noise/sound-bible", "music/fma", "speech/librivox", "speech/us-gov")
+    ):
+        part, source = name.split("/")
+        speak(root / name / f"{part}-{source}-0000.wav", 20 + number, 0)
+        write_text(root / name / "LICENSE", ["not audio"])
+    return root
+
+
+def rirs(root: Path) -> Path:
+    """Simulated responses in two sizes of rooms, real ones of two and eight channels, a noise of eight, a point source."""
+    for number, size in enumerate(("smallroom", "mediumroom")):
+        speak(root / "simulated_rirs" / size / "Room001" / "Room001-00001.wav", 30 + number, 0)
+        write_text(root / "simulated_rirs" / size / "rir_list", ["not read"])
+    real = "real_rirs_isotropic_noises"
+    names = ("air_type1_air_binaural_booth_0_1.wav", "RVB2014_type1_rir_largeroom1_far_angla.wav")
+    for number, name in enumerate(names):
+        speak(root / real / name, 40 + number, 0, channels=(2, 8)[number])
+    noise = "RVB2014_type1_noise_largeroom1_1.wav"
+    speak(root / real / noise, 50, 0, channels=8)
+    lines = [f"--rir-id {i:05} --room-id room{i} RIRS_NOISES/{real}/{name}" for i, name in enumerate(names, start=1)]
+    write_text(root / real / "rir_list", lines)
+    line = f"--noise-id 00001 --noise-type isotropic --room-linkage largeroom1 RIRS_NOISES/{real}/{noise}"
+    write_text(root / real / "noise_list", [line])
+    speak(root / "pointsource_noises" / "noise-free-sound-0000.wav", 60, 0)
+    write_text(root / "pointsource_noises" / "noise_list", ["not read"])
+    return root
+
+
+def ami(root: Path) -> Path:
+    """Two meetings with two microphones, and RTTM as the diarization setup has it; a third one was not downloaded."""
+    for number, meeting in enumerate(("ES2011a", "ES2004a")):
+        for microphone in ("Mix-Headset", "Array1-01"):
+            path = root / "amicorpus" / meeting / "audio" / f"{meeting}.{microphone}.wav"
+            speak(path, 70 + number, len(microphone), seconds=2.0)
+    for split, meeting in (("dev", "ES2011a"), ("test", "ES2004a"), ("test", "ES2004b")):
+        turns = ["0.100 0.800 <NA> <NA> FEE041", "0.700 1.000 <NA> <NA> MEE042"]
+        write_text(
+            root / "only_words/rttms" / split / f"{meeting}.rttm",
+            [f"SPEAKER {meeting} 1 {turn} <NA> <NA>" for turn in turns],
+        )
+    return root
+
+
+def voxconverse(root: Path) -> Path:
+    """A recording each of dev and test with their archives' folders, and the RTTM folders of the repository."""
+    for number, (split, folder, name) in enumerate(
+        (("dev", "audio", "abjxc"), ("test", "voxconverse_test_wav", "aepyx"))
+    ):
+        speak(root / folder / f"{name}.wav", 80 + number, 0, seconds=1.5)
+        write_text(
+            root / "voxconverse" / split / f"{name}.rttm", [f"SPEAKER {name} 1 0.40 1.00 <NA> <NA> spk00 <NA> <NA>"]
+        )
+    return root

@@ -1,0 +1,34 @@
+"""Corpora as they are published: prepared, checked, trained on with noise and rooms, and evaluated on their own trials."""
+
+from pathlib import Path
+
+import pytest
+
+from csc_fairseq.cli.main import main
+from tests.corpora.trees import librispeech, musan, rirs, voxceleb1
+from tests.integration.running import logged, train
+
+pytestmark = pytest.mark.slow
+
+
+def csc(*words: object) -> None:
+    assert main([str(word) for word in words]) == 0
+
+
+def test_from_a_corpus_to_a_training(tmp_path: Path):
+    librispeech(tmp_path / "libri", seconds=1.2)
+    voxceleb1(tmp_path / "vox", seconds=1.2)
+    csc("prepare", "librispeech", tmp_path / "libri", "--valid-per-speaker", 1, "--out", tmp_path / "a")
+    csc("prepare", "voxceleb1", tmp_path / "vox", "--valid-per-speaker", 1, "--out", tmp_path / "b")
+    csc("prepare", "musan", musan(tmp_path / "musan"), "--out", tmp_path / "noise")
+    csc("prepare", "rirs", rirs(tmp_path / "RIRS_NOISES"), "--out", tmp_path / "rirs")
+    noises = (f"task.noise={tmp_path}/noise/noise.tsv", f"task.rir={tmp_path}/rirs/simulated.tsv")
+    for data, more in (("a", noises), ("b", (f"task.rir={tmp_path}/rirs/real.tsv", "dataset.batch_size=3"))):
+        csc("check", *(tmp_path / data / f"{split}.tsv" for split in ("train", "valid", "test")))
+        run = train(tmp_path / data, tmp_path / f"run_{data}", "optimization.max_update=3", *more)
+        assert len(logged(run)) == 3, run.stderr[-3000:]
+    out = tmp_path / "evaluation"
+    (tmp_path / "clean.yaml").write_text("- {name: clean}\n")
+    csc("evaluate", "--encoder", "mfcc", "--manifest", tmp_path / "b" / "all.tsv", "--trials", tmp_path / "b" / "vox1_H.trials",
+        "--conditions", tmp_path / "clean.yaml", "--replicates", 10, "--jobs", 1, "--out", out)  # fmt: skip
+    assert (out / "results.json").is_file()

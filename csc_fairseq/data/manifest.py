@@ -2,22 +2,24 @@
 
 The TSV is fairseq's own, so stock wav2vec 2.0 trains on the same file. Stock fairseq asserts two columns, so labels are in
 files beside it (our choice): ``train.tsv`` has ``train.spk`` (speaker) and, optionally, ``train.session`` and
-``train.cluster``.
+``train.cluster``. Where the paths are slices of archives (packed.py), ``train.name`` has the paths that the recordings had before.
 """
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from csc_fairseq.data.packed import slice_of
 from csc_fairseq.errors import InputError
 from csc_fairseq.files import replacing_together
 from csc_fairseq.text import escaped, is_utf8, normal, read_lines
 
 IDENTITY_LEVELS = ("speaker", "session", "utterance", "cluster")
 LABEL_SUFFIXES = {"speaker": "spk", "session": "session", "cluster": "cluster"}
+NAMES = "name"  # suffix of the file with the names of packed recordings
 LONGEST = 2**48  # samples; a longer recording is a mistake in its manifest or header
 
 
@@ -25,21 +27,24 @@ LONGEST = 2**48  # samples; a longer recording is a mistake in its manifest or h
 class Manifest:
     """Recordings below one folder.
 
-    path: the .tsv itself; recording i is on its line i + 2. root: absolute folder. names: paths below root.
+    path: the .tsv itself; recording i is on its line i + 2. root: absolute folder. names: paths below root; of packed recordings
+    those of before, by which they stay the same recordings: keys of mixing, folders, entries of trial lists.
     frames: int64 [len(names)], length of each recording in samples, at the sample rate the manifest was prepared for.
+    slices: of packed recordings the paths below root, ``archive.zip:OFFSET:LENGTH``; None: names are the paths.
     """
 
     path: Path
     root: Path
     names: tuple[str, ...]
     frames: np.ndarray
+    slices: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.names)
 
     def file(self, index: int) -> Path:
-        """Path of the audio file of recording `index`."""
-        return self.root / self.names[index]
+        """Path of the audio of recording `index`, a file or a slice of an archive."""
+        return self.root / (self.names if self.slices is None else self.slices)[index]
 
 
 def parse_root(line: str) -> Path:
@@ -73,7 +78,8 @@ def parse_entry(line: str) -> tuple[str, int]:
 def read_manifest(path: str | Path) -> Manifest:
     """Read a wav2vec TSV. Audio files are not opened; `csc check` does that.
 
-    InputError, naming file and line: not readable, no recordings, a line of another form, the audio folder missing.
+    InputError, naming file and line: not readable, no recordings, a line of another form, the audio folder missing; of packed
+    recordings also a .name file that does not fit.
     """
     path = Path(path).absolute()
     lines = read_lines(path)
@@ -89,7 +95,11 @@ def read_manifest(path: str | Path) -> Manifest:
     except InputError as error:
         raise InputError(f"{path}:{number}: {error}") from error
     names, frames = zip(*entries, strict=True)
-    return Manifest(path, root, names, np.array(frames, dtype=np.int64))
+    manifest = Manifest(path, root, names, np.array(frames, dtype=np.int64))
+    # One of another time may be beside files that are not packed, where it means nothing.
+    if any(slice_of(name) for name in names) and label_path(manifest, NAMES).is_file():
+        return replace(manifest, names=tuple(_read_names(manifest)), slices=names)
+    return manifest
 
 
 def write_lines(path: str | Path, lines: Iterable[str]) -> None:
@@ -175,19 +185,29 @@ def read_labels(manifest: Manifest, suffix: str) -> list[str]:
 
     InputError: missing file, other length, empty line.
     """
+    return [normal(line.strip()) for line in _read_beside(manifest, suffix)]
+
+
+def _read_names(manifest: Manifest) -> list[str]:
+    """Names of packed recordings, letter by letter: keys of mixing are made of them."""
+    return _read_beside(manifest, NAMES)
+
+
+def _read_beside(manifest: Manifest, suffix: str) -> list[str]:
+    """The lines of a label file. InputError: missing file, other length, empty line."""
     path = label_path(manifest, suffix)
     if not path.is_file():
         raise InputError(f"{path}: no such file; expected one label per line for the recordings of {manifest.path}")
-    labels = [normal(line.strip()) for line in read_lines(path)]
-    if len(labels) != len(manifest):
+    lines = read_lines(path)
+    if len(lines) != len(manifest):
         raise InputError(
-            f"{path}: has {len(labels)} lines, but {manifest.path} has {len(manifest)} recordings; "
+            f"{path}: has {len(lines)} lines, but {manifest.path} has {len(manifest)} recordings; "
             "expected one label for each, in the same order"
         )
-    for number, (label, name) in enumerate(zip(labels, manifest.names, strict=True), start=1):
-        if not label:
+    for number, (line, name) in enumerate(zip(lines, manifest.names, strict=True), start=1):
+        if not line.strip():
             raise InputError(f"{path}:{number}: is empty, expected the label of {name}")
-    return labels
+    return lines
 
 
 def domain_labels(manifest: Manifest) -> list[str]:

@@ -3,8 +3,8 @@
 Usage: python benchmarks/packed_audio.py [--recordings 2000] [--reads 3000]
 
 Writes recordings of 5 to 15 seconds, FLAC at 16 kHz, to a temporary folder, and packs them. Loose and packed are read in turn, five
-times; the figures are of the quickest turn, per second of one processor. Everything is in the page cache, so this is the processor's
-part alone. Where a disk or a network has to find each file, archives save that.
+times; the figures are of the quickest turn, per second of one processor. Everything is in the page cache, so this is the
+processor's part alone. Where a disk or a network has to find each file, archives save that.
 """
 
 import argparse

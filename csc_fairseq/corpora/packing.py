@@ -116,6 +116,8 @@ def _examined(path: Path) -> tuple[int, int, str]:
             0,
             f"{path}: cannot be read ({error.strerror}); restore it, or take it out (`csc check` names all such)",
         )
+    except InputError as error:  # of a slice
+        return 0, 0, str(error)
     if sign not in STOCK_SIGNS:
         fault = "is nothing that fairseq reads from an archive, expected WAV, FLAC or Ogg"
         return size, changed, f"{path}: {fault} (not RF64, no tags in front); convert it, or take it out"

@@ -17,7 +17,7 @@ import soxr
 
 from csc_fairseq.data.containers import ACCEPTED, ffmpeg, foreign_format, missing_end, put_away
 from csc_fairseq.data.manifest import LONGEST
-from csc_fairseq.data.packed import Slice, compressed_member, open_bytes, require_slice, slice_of
+from csc_fairseq.data.packed import Slice, compressed_member, open_slice, slice_of
 from csc_fairseq.errors import InputError
 from csc_fairseq.text import alike_file
 
@@ -135,11 +135,10 @@ def _open(path: str | Path) -> soundfile.SoundFile:
 
 
 def _open_slice(path: str | Path, packed: Slice) -> soundfile.SoundFile:
-    require_slice(path, packed)
-    content = open_bytes(path)  # soundfile keeps it, and it is closed with the last reference
+    content = open_slice(packed)  # soundfile keeps it, and it is closed with the last reference
     try:
         file = soundfile.SoundFile(content)
-    except (soundfile.SoundFileError, OSError) as error:
+    except soundfile.SoundFileError as error:
         content.close()
         if member := compressed_member(packed):
             raise InputError(

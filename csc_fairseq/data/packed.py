@@ -16,7 +16,8 @@ from zipfile import ZIP_STORED, BadZipFile, ZipFile
 from csc_fairseq.errors import InputError
 
 _SLICE = re.compile(r"(.+\.zip):([0-9]+):([0-9]+)", re.DOTALL)
-_BUFFER = 2**16  # bytes read at a time: a few frames of FLAC
+_AT_ONCE = 2**18  # bytes; a slice of up to so many is read as a whole, which is quicker than in parts
+_BUFFER = 2**16  # bytes of a longer one that are read at a time: some frames of FLAC
 
 
 @dataclass(frozen=True)
@@ -46,23 +47,35 @@ def file_of(path: str | Path) -> Path:
 
 
 def open_bytes(path: str | Path) -> BinaryIO:
-    """The bytes of a recording, to read and seek in, wherever they are. OSError as of `open`."""
+    """The bytes of a recording, to read and seek in, wherever they are.
+
+    OSError as of `open`. InputError, naming the slice: the archive is missing, or does not reach so far.
+    """
     found = slice_of(path)
-    if found is None:
-        return open(path, "rb")
-    return io.BufferedReader(_SliceReader(found), _BUFFER)
+    return open(path, "rb") if found is None else open_slice(found)
 
 
-def require_slice(path: str | Path, found: Slice) -> None:
-    """InputError, naming the path, unless the archive is there and the slice lies within it."""
-    if not found.archive.is_file():
-        raise InputError(f"{path}: no such archive; mount or restore it, or pack the recordings again (`csc pack`)")
-    size = found.archive.stat().st_size
-    if found.length < 1 or found.end > size:
+def open_slice(found: Slice) -> BinaryIO:
+    """The bytes of a slice. Errors as of `open_bytes`."""
+    name = f"{found.archive}:{found.offset}:{found.length}"
+    try:
+        descriptor = os.open(found.archive, os.O_RDONLY)
+    except FileNotFoundError as error:
         raise InputError(
-            f"{path}: names bytes {found.offset} to {found.end} of an archive of {size}, expected some within it; it was cut off "
+            f"{name}: no such archive; mount or restore it, or pack the recordings again (`csc pack`)"
+        ) from error
+    size = os.fstat(descriptor).st_size
+    if found.length < 1 or found.end > size:
+        os.close(descriptor)
+        raise InputError(
+            f"{name}: names bytes {found.offset} to {found.end} of an archive of {size}, expected some within it; it was cut off "
             "or replaced after its manifest was written: restore it, or pack the recordings again (`csc pack`)"
         )
+    if found.length > _AT_ONCE:
+        return io.BufferedReader(_SliceReader(found, descriptor), _BUFFER)
+    content = os.pread(descriptor, found.length, found.offset)
+    os.close(descriptor)
+    return io.BytesIO(content)
 
 
 def compressed_member(found: Slice) -> str:
@@ -79,9 +92,9 @@ def compressed_member(found: Slice) -> str:
 class _SliceReader(io.RawIOBase):
     """A slice as a file of its own, which begins at 0 and ends with the slice."""
 
-    def __init__(self, found: Slice) -> None:
+    def __init__(self, found: Slice, descriptor: int) -> None:
         self._slice = found
-        self._descriptor = os.open(found.archive, os.O_RDONLY)
+        self._descriptor = descriptor
         self._position = 0
 
     def readable(self) -> bool:

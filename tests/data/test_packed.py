@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 from csc_fairseq.corpora.check import check_manifest
+from csc_fairseq.data import packed
 from csc_fairseq.data.audio import load_crop, probe, require_format
 from csc_fairseq.data.manifest import read_manifest, write_lines, write_manifest
 from csc_fairseq.data.packed import Slice, file_of, open_bytes, slice_of
@@ -26,10 +27,10 @@ FORMATS = {
 def pack(archive: Path, files: list[Path], compression: int = 0) -> list[Path]:
     """Packs files by hand, and returns the paths of their slices."""
     slices = []
-    with ZipFile(archive, "w", compression) as packed:
+    with ZipFile(archive, "w", compression) as content:
         for file in files:
-            packed.write(file, file.name)
-            info = packed.getinfo(file.name)
+            content.write(file, file.name)
+            info = content.getinfo(file.name)
             offset = info.header_offset + 30 + len(file.name)
             slices.append(archive.with_name(f"{archive.name}:{offset}:{info.compress_size}"))
     return slices
@@ -53,7 +54,9 @@ def test_which_paths_are_slices():
     assert file_of("/data/a.wav") == Path("/data/a.wav")
 
 
-def test_a_slice_reads_like_a_file(tmp_path: Path):
+@pytest.mark.parametrize("at_once", [0, 2**18])
+def test_a_slice_reads_like_a_file(tmp_path: Path, monkeypatch, at_once: int):
+    monkeypatch.setattr(packed, "_AT_ONCE", at_once)
     (tmp_path / "a.zip").write_bytes(bytes(range(100)))
     with open_bytes(tmp_path / "a.zip:10:20") as content:
         assert content.read() == bytes(range(10, 30))
@@ -65,13 +68,15 @@ def test_a_slice_reads_like_a_file(tmp_path: Path):
         assert content.read() == b""
 
 
-def test_headers_and_crops_are_those_of_the_files(tmp_path: Path, loose: list[Path]):
-    for file, packed in zip(loose, pack(tmp_path / "x.zip", loose), strict=True):
-        assert probe(packed) == probe(file)
+@pytest.mark.parametrize("at_once", [0, 2**18])
+def test_headers_and_crops_are_those_of_the_files(tmp_path: Path, monkeypatch, loose: list[Path], at_once: int):
+    monkeypatch.setattr(packed, "_AT_ONCE", at_once)
+    for file, part in zip(loose, pack(tmp_path / "x.zip", loose), strict=True):
+        assert probe(part) == probe(file)
         for start, frames in [(0, -1), (0, 1), (4321, 9000), (19999, 1)]:
-            np.testing.assert_array_equal(load_crop(packed, start, frames, RATE), load_crop(file, start, frames, RATE))
+            np.testing.assert_array_equal(load_crop(part, start, frames, RATE), load_crop(file, start, frames, RATE))
         resampled = load_crop(file, 100, 500, 8000, resample=True)
-        np.testing.assert_array_equal(load_crop(packed, 100, 500, 8000, resample=True), resampled)
+        np.testing.assert_array_equal(load_crop(part, 100, 500, 8000, resample=True), resampled)
 
 
 def test_stock_fairseq_reads_the_same_samples(tmp_path: Path, loose: list[Path]):
@@ -117,8 +122,8 @@ def test_a_compressed_member(tmp_path: Path):
 
 def test_another_format_in_an_archive(tmp_path: Path):
     (tmp_path / "a.m4a").write_bytes(b"\0\0\0\x20ftypM4A \0\0\0\0" + bytes(99))
-    (packed,) = pack(tmp_path / "x.zip", [tmp_path / "a.m4a"])
-    assert fails(probe, packed).startswith(f"{packed}: is MPEG-4 audio (m4a, mp4), expected WAV, FLAC or Ogg")
+    (part,) = pack(tmp_path / "x.zip", [tmp_path / "a.m4a"])
+    assert fails(probe, part).startswith(f"{part}: is MPEG-4 audio (m4a, mp4), expected WAV, FLAC or Ogg")
 
 
 def test_a_changed_archive_has_another_stamp(tmp_path: Path, loose: list[Path]):

@@ -1,4 +1,4 @@
-"""What do manifests of millions of lines cost? Time and memory of reading, and of a training set with two workers.
+"""What do manifests of millions of lines cost? Time and memory of reading, of a training set with two workers, of `csc check`.
 
 Usage: python benchmarks/manifest_scale.py [--lines 10000000] [--speakers 100000]
 
@@ -102,7 +102,14 @@ def dataset(path: Path) -> str:
     return f"a worker's own: {' and '.join(f'{megabytes:.0f}' for megabytes in own)} MB"
 
 
-MEASURED = {"read": read, "dataset": dataset}
+def check(path: Path) -> str:
+    """`csc check --no-audio`."""
+    from csc_fairseq.cli.main import main
+
+    return f"exit status {main(['check', str(path), '--no-audio'])}"
+
+
+MEASURED = {"read": read, "dataset": dataset, "check": check}
 
 
 if __name__ == "__main__":

@@ -31,7 +31,13 @@ def twins_by_name(names: Sequence[str]) -> dict[int, int]:
 
 def without_ending(name: str) -> str:
     """What names of one recording with several endings and in any Unicode form share. A slice of an archive has no ending."""
-    return normal(name if slice_of(name) else str(PurePosixPath(name).with_suffix("")))
+    return normal(name if slice_of(name) else cut_ending(str(PurePosixPath(name))))
+
+
+def cut_ending(path: str) -> str:
+    """A path without the ending of its last part, if that has one: a dot within it, and what comes after."""
+    dot = path.rfind(".")
+    return path[:dot] if path.rfind("/") + 1 < dot < len(path) - 1 else path
 
 
 def twins_by_audio(

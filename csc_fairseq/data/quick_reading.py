@@ -64,6 +64,14 @@ def quick_names(path: Path, count: int) -> Names | None:
 
 def quick_labels(path: Path, count: int) -> Labels | None:
     """The lines of a file of `count` lines, none of them blank, in the form in which names are compared."""
+    if found := quick_lines(path, count):
+        codes, texts = found
+        return Labels.merged(codes, [normal(text) for text in texts])
+    return None
+
+
+def quick_lines(path: Path, count: int) -> tuple[np.ndarray, list[str]] | None:
+    """The number of every line, int32 [count], and the distinct ones by number; without white space at their ends, none blank."""
     try:
         with open(path, "rb") as file:
             codes, lines = coded(file)
@@ -77,8 +85,8 @@ def quick_labels(path: Path, count: int) -> Labels | None:
         return None
     if any("\r" in text for text in texts):
         return None
-    texts = [normal(text.strip()) for text in texts]
-    return Labels.merged(codes, texts) if all(texts) else None
+    stripped, texts = coded(text.strip() for text in texts)
+    return (stripped[codes], texts) if all(texts) else None
 
 
 def _read(path: Path) -> bytes | None:

@@ -54,12 +54,14 @@ class Names(_Texts):
         self.lengths = lengths
 
     @classmethod
-    def of(cls, texts: Iterable[str]) -> Self:
-        """From strings."""
+    def of(cls, texts: Iterable[str]) -> "Names":
+        """From strings, which the buffer has one a line; Names stay what they are."""
+        if isinstance(texts, Names):
+            return texts
         encoded = [text.encode() for text in texts]
         lengths = np.array([len(text) for text in encoded], dtype=np.int32)
-        ends = np.cumsum(lengths, dtype=np.int64)
-        return cls(b"".join(encoded), ends - lengths, lengths)
+        ends = np.cumsum(lengths + 1, dtype=np.int64) - 1
+        return cls(b"\n".join(encoded), ends - lengths, lengths)
 
     def __len__(self) -> int:
         return len(self.starts)

@@ -32,12 +32,14 @@ def test_labels_are_numbers_and_sorted_values():
     assert labels.values == ("anna", "ben", "ä")
     assert labels.codes.dtype == np.int32 and labels.codes.tolist() == [1, 2, 1, 0, 2]
     assert Labels.of(labels) is labels
+    names = Names.of(NAMES)
+    assert Names.of(names) is names
     merged = Labels.merged(np.array([0, 1, 2, 1]), ["b", "a", "b"])
     assert merged == ["b", "a", "b", "a"] and merged.values == ("a", "b")
 
 
 def test_they_are_small():
-    """Ten bytes of text and twelve of numbers for a name; four for a label."""
+    """Ten bytes of text, a line's end and twelve of numbers for a name; four for a label."""
     names = Names.of(f"{i:06}.wav" for i in range(1000))
-    assert len(names.buffer) + names.starts.nbytes + names.lengths.nbytes == 22_000
+    assert len(names.buffer) + names.starts.nbytes + names.lengths.nbytes == 22_999
     assert Labels.of("ab"[i % 2] for i in range(1000)).codes.nbytes == 4000

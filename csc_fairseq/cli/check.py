@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("manifests", nargs="+", type=Path, metavar="MANIFEST.tsv", help="wav2vec manifests to check")
     parser.add_argument("--deep", action="store_true", help="decode all audio: finds corrupt, NaN and silent files")
     parser.add_argument(
-        "--no-audio", action="store_true", help="look at lines, names and labels alone: ten million take a minute"
+        "--no-audio", action="store_true", help="look at lines, names and labels alone: ten million take half a minute"
     )
     parser.add_argument("--sample-rate", type=int, default=16000, help="expected rate in Hz (default: %(default)s)")
     parser.add_argument(

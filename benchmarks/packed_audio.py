@@ -41,7 +41,8 @@ def main() -> None:
 
 def write(folder: Path, count: int) -> list[Path]:
     """The manifests of loose and packed recordings."""
-    from csc_fairseq.corpora.packing import pack, plan
+    from csc_fairseq.corpora.packing import pack
+    from csc_fairseq.corpora.packing_plans import plan
     from csc_fairseq.data.manifest import read_manifest, write_manifest
 
     rng = np.random.default_rng(0)

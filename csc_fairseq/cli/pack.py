@@ -29,7 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Packs one manifest after the other, and prints a line for each."""
-    from csc_fairseq.corpora.packing import pack, plan
+    from csc_fairseq.corpora.packing import pack
+    from csc_fairseq.corpora.packing_plans import plan
     from csc_fairseq.data.manifest import read_manifest
 
     size = _bytes(arguments.shard_size)

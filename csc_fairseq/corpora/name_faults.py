@@ -14,20 +14,21 @@ from csc_fairseq.text import normal
 def faulty_names(entries: Entries) -> list[tuple[int, str]]:
     """Lines and messages: paths that leave the root; names that are there twice, or twice but for the ending or Unicode form."""
     found = []
-    for i in _suspicious(entries.paths):
-        path = os.path.normpath(entries.paths[i])
-        if os.path.isabs(path) or path.split(os.sep)[0] == os.pardir:
-            message = f"{entries.paths[i]} lies outside the audio folder of line 1; write a folder above both there"
-            found.append((int(entries.lines[i]), message))
+    for i in leaving_root(entries.paths):
+        message = f"{entries.paths[i]} lies outside the audio folder of line 1; write a folder above both there"
+        found.append((int(entries.lines[i]), message))
     return found + _repeated_names(entries)
 
 
-def _suspicious(paths: Names) -> Iterator[int]:
-    """Paths that may leave the root: absolute ones, and those with two dots in a row."""
-    if b".." in paths.buffer:
-        yield from (i for i, path in enumerate(paths) if ".." in path or path.startswith("/"))
-    elif len(paths):
-        yield from np.flatnonzero(np.frombuffer(paths.buffer, dtype=np.uint8)[paths.starts] == ord("/")).tolist()
+def leaving_root(paths: Names) -> Iterator[int]:
+    """Positions of paths that are absolute, or lead out of the folder that they begin in."""
+    first_bytes = np.frombuffer(paths.buffer, dtype=np.uint8)[paths.starts[paths.lengths > 0]]
+    if b".." in paths.buffer or (first_bytes == ord("/")).any():
+        for i, path in enumerate(paths):
+            if ".." in path or path.startswith("/"):
+                normal_path = os.path.normpath(path)
+                if os.path.isabs(normal_path) or normal_path.split(os.sep)[0] == os.pardir:
+                    yield i
 
 
 def _repeated_names(entries: Entries) -> list[tuple[int, str]]:

@@ -1,158 +1,31 @@
 """Packs the recordings of a manifest into stored zips, with a manifest of their slices that stock wav2vec 2.0 reads, too.
 
-Recordings stay as they are, byte by byte. Archives are filled in the order of the manifest, so where everything will be is known
-before anything is written, and the same recordings always give the same bytes. An archive that is whole and newer than its
-recordings is not written again: a run that was killed goes on where it was.
+Recordings stay as they are, byte by byte, and the same recordings always give the same bytes. An archive that is whole and newer
+than its recordings is not written again: a run that was killed goes on where it was.
 """
 
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
-import numpy as np
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
+from csc_fairseq.corpora.packing_plans import Packing
 from csc_fairseq.corpora.preparation import LINE_BY_LINE
-from csc_fairseq.data.manifest import LABEL_SUFFIXES, NAMES, Manifest, manifest_lines
-from csc_fairseq.data.packed import file_of, open_bytes
-from csc_fairseq.data.parallel import parallel_map
+from csc_fairseq.data.manifest import LABEL_SUFFIXES, NAMES, Manifest
+from csc_fairseq.data.packed import open_bytes
 from csc_fairseq.errors import InputError
 from csc_fairseq.files import replacing, replacing_together
 from csc_fairseq.text import read_lines
 
 COMMENT = b"written by csc pack"  # of an archive: others' archives are not replaced
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the first time that a zip can hold
-LOCAL_HEADER = 30  # bytes before the name of a member
-LONGEST_MEMBER = 2**30  # bytes; from twice that on, a zip needs other headers
-STOCK_SIGNS = (b"RIF", b"fLa", b"Ogg")  # how a slice must begin for fairseq (`is_sf_audio_data`)
 KNOWN_LABELS = (*LABEL_SUFFIXES.values(), *LINE_BY_LINE)
-
-
-@dataclass(frozen=True)
-class Packing:
-    """Which recording of a manifest will be where.
-
-    folder: of the archives and of the new manifest. sizes: int64 [N], bytes of each recording. changed: int64 [N], when its file
-    last changed, in ns. bounds: int64 [K + 1], archive k holds recordings [bounds[k], bounds[k + 1]). offsets: int64 [N], first
-    byte of each recording in its archive.
-    """
-
-    manifest: Manifest
-    folder: Path
-    sizes: np.ndarray
-    changed: np.ndarray
-    bounds: np.ndarray
-    offsets: np.ndarray
-
-    @property
-    def target(self) -> Path:
-        """The new manifest."""
-        return self.folder / self.manifest.path.name
-
-    @property
-    def archives(self) -> int:
-        """How many archives there will be, K."""
-        return len(self.bounds) - 1
-
-    def archive(self, number: int) -> Path:
-        """Path of an archive."""
-        return self.folder / f"{self.manifest.path.stem}-{number:05d}.zip"
-
-    def members(self, number: int) -> range:
-        """The recordings of an archive."""
-        return range(int(self.bounds[number]), int(self.bounds[number + 1]))
-
-    def lines(self) -> list[str]:
-        """The new manifest."""
-        entries = (
-            (f"{self.archive(number).name}:{self.offsets[i]}:{self.sizes[i]}", int(self.manifest.frames[i]))
-            for number in range(self.archives)
-            for i in self.members(number)
-        )
-        return manifest_lines(self.target, self.folder, entries)
-
-
-def plan(manifest: Manifest, folder: Path, shard_size: int, jobs: int = 4) -> Packing:
-    """Where recordings will be, in archives of at most `shard_size` bytes of audio, or of one recording.
-
-    InputError, with the line of the manifest: a recording that is missing, too long, of a form that stock fairseq does not read
-    from an archive, outside the audio folder or there twice; a folder whose name stock fairseq cannot take apart.
-    """
-    if ":" in str(folder.resolve()) + manifest.path.name:
-        raise InputError(f"{folder}: has a colon in its path, where fairseq would cut it; choose another --out")
-    if folder.resolve() == manifest.path.parent.resolve():
-        raise InputError(f"{folder}: is the folder of {manifest.path}, which would be replaced; choose another --out")
-    files = [manifest.file(i) for i in range(len(manifest))]
-    found = list(parallel_map(_examined, files, jobs, progress="headers"))
-    sizes, changed = (np.array([one[column] for one in found], dtype=np.int64) for column in (0, 1))
-    faults = [(i, one[2]) for i, one in enumerate(found) if one[2]] + list(_faulty_names(manifest.names))
-    if faults:
-        first, fault = min(faults)
-        more = f" ({len(faults)} such lines)" if len(faults) > 1 else ""
-        raise InputError(f"{manifest.path}:{first + 2}: {fault}{more}")
-    bounds = _bounds(sizes, shard_size)
-    headers = np.array([LOCAL_HEADER + len(name.encode()) for name in manifest.names], dtype=np.int64)
-    ends = np.cumsum(headers + sizes)
-    before = np.repeat((ends - headers - sizes)[bounds[:-1]], np.diff(bounds))
-    return Packing(manifest, folder, sizes, changed, bounds, ends - sizes - before)
-
-
-def _examined(path: Path) -> tuple[int, int, str]:
-    """Bytes, time of change in ns, and what is wrong, "" for nothing."""
-    try:
-        with open_bytes(path) as content:
-            sign, size = content.read(3), content.seek(0, os.SEEK_END)
-        changed = file_of(path).stat().st_mtime_ns
-    except OSError as error:
-        return (
-            0,
-            0,
-            f"{path}: cannot be read ({error.strerror}); restore it, or take it out (`csc check` names all such)",
-        )
-    except InputError as error:  # of a slice
-        return 0, 0, str(error)
-    if sign not in STOCK_SIGNS:
-        fault = "is nothing that fairseq reads from an archive, expected WAV, FLAC or Ogg"
-        return size, changed, f"{path}: {fault} (not RF64, no tags in front); convert it, or take it out"
-    if size > LONGEST_MEMBER:
-        return (
-            size,
-            changed,
-            f"{path}: has {size} bytes, expected at most {LONGEST_MEMBER}; cut it, or convert it to FLAC",
-        )
-    return size, changed, ""
-
-
-def _faulty_names(names: Sequence[str]) -> Iterator[tuple[int, str]]:
-    """Recordings whose names an archive cannot hold, and why."""
-    first: dict[str, int] = {}
-    for i, name in enumerate(names):
-        path = os.path.normpath(name)
-        if os.path.isabs(path) or path.split(os.sep)[0] == os.pardir:
-            yield (
-                i,
-                f"{name} lies outside the audio folder, and would be unpacked there; write a folder above both into line 1",
-            )
-        elif first.setdefault(name, i) != i:
-            yield i, f"{name} is already on line {first[name] + 2}; remove one of the two"
-
-
-def _bounds(sizes: np.ndarray, shard_size: int) -> np.ndarray:
-    """First recording of each archive, and the number of recordings."""
-    bounds, filled = [0], 0
-    for i, size in enumerate(sizes.tolist()):
-        if filled and filled + size > shard_size:
-            bounds.append(i)
-            filled = 0
-        filled += size
-    return np.array([*bounds, len(sizes)], dtype=np.int64)
 
 
 def pack(packing: Packing) -> list[Path]:
@@ -165,22 +38,22 @@ def pack(packing: Packing) -> list[Path]:
     manifest, target = packing.manifest, packing.target
     labels = {path: packing.folder / path.name for path in _label_files(manifest)}
     dictionaries = {path: packing.folder / path.name for path in sorted(manifest.path.parent.glob("dict.*.txt"))}
-    _refuse_files_of_others(packing, labels, dictionaries)
-    text = "".join(f"{line}\n" for line in packing.lines())
-    names = target.with_suffix(f".{NAMES}")
+    text, names = ("".join(f"{line}\n" for line in lines).encode() for lines in (packing.lines(), manifest.names))
+    names_file = target.with_suffix(f".{NAMES}")
+    _refuse_files_of_others(packing, labels, dictionaries, names)
     copies = labels | dictionaries
     with _alone(packing.folder):
-        _remove_remains(packing, (*copies.values(), names, target))
+        _remove_remains(packing, (*copies.values(), names_file, target))
         pending = [number for number in range(packing.archives) if not _is_whole(packing, number)]
-        if target.exists() and (pending or target.read_text(encoding="utf-8") != text):
+        if target.exists() and (pending or target.read_bytes() != text):
             _refuse_other_labels(packing, [path.name for path in labels])
             target.unlink()
         _write_archives(packing, pending)
-        with replacing_together((*copies.values(), names), (target,)) as temporaries:
+        with replacing_together((*copies.values(), names_file), (target,)) as temporaries:
             for source, copy in copies.items():
                 shutil.copyfile(source, temporaries[copy])
-            temporaries[names].write_text("".join(f"{name}\n" for name in manifest.names), encoding="utf-8")
-            temporaries[target].write_text(text, encoding="utf-8")
+            temporaries[names_file].write_bytes(names)
+            temporaries[target].write_bytes(text)
         for surplus in sorted(_own_archives(packing) - set(map(packing.archive, range(packing.archives)))):
             surplus.unlink()
     return list(labels)
@@ -207,15 +80,23 @@ def _label_files(manifest: Manifest) -> list[Path]:
     return found
 
 
-def _refuse_files_of_others(packing: Packing, labels: dict[Path, Path], dictionaries: dict[Path, Path]) -> None:
+def _refuse_files_of_others(
+    packing: Packing, labels: dict[Path, Path], dictionaries: dict[Path, Path], names: bytes
+) -> None:
+    """InputError for a file in the folder that is to be written, and that no run of this has written as it is."""
     for number in range(packing.archives):
         if packing.archive(number).exists() and not _is_own(packing.archive(number)):
             raise _not_ours(packing.archive(number))
-    if not packing.archive(0).exists() and packing.target.exists():
+    begun, finished = packing.archive(0).exists(), packing.target.exists()
+    if finished and not begun:
         raise _not_ours(packing.target)
-    for source, copy in (dictionaries if packing.archive(0).exists() else labels | dictionaries).items():
+    # Archives without a manifest are of a run that was killed, and may have labels of before beside them.
+    for source, copy in (dictionaries if begun and not finished else labels | dictionaries).items():
         if copy.exists() and copy.read_bytes() != source.read_bytes():
-            raise _not_ours(copy)
+            raise InputError(f"{copy}: is there and differs from {source}; move it away, or choose another --out")
+    names_file = packing.target.with_suffix(f".{NAMES}")
+    if not begun and names_file.exists() and names_file.read_bytes() != names:
+        raise _not_ours(names_file)
 
 
 def _not_ours(path: Path) -> InputError:

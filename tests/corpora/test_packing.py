@@ -178,12 +178,12 @@ def test_a_run_that_is_killed_goes_on_and_ends_with_the_same_bytes(tmp_path: Pat
 
 
 def test_files_of_others_stay(tmp_path: Path, loose: Manifest, capsys):
-    for name in ("train-00001.zip", "train.tsv", "train.spk"):
+    for name in ("train-00001.zip", "train.tsv", "train.name", "train.spk"):
         out = tmp_path / name.replace(".", "_")
         out.mkdir()
         (out / name).write_text("of somebody")
         assert pack(loose, out, "--shard-size", "40K") == 2
-        assert capsys.readouterr().err.startswith(f"csc pack: {out / name}: is there, and `csc pack` did not write it")
+        assert capsys.readouterr().err.startswith(f"csc pack: {out / name}: is there")
         assert contents(out) == {name: b"of somebody"}
 
 
@@ -191,6 +191,14 @@ def test_one_at_a_time(loose: Manifest, packed: Manifest, capsys):
     with FileLock(packed.path.parent / ".lock"):
         assert pack(loose, packed.path.parent) == 2
     assert "another `csc pack` is writing there" in capsys.readouterr().err
+
+
+def test_labels_that_somebody_changed_stay(loose: Manifest, packed: Manifest, capsys):
+    write_labels(packed.path.with_suffix(".spk"), list("abcde"))
+    before = contents(packed.path.parent)
+    assert pack(loose, packed.path.parent, "--shard-size", "1G") == 2
+    assert f"{packed.path.with_suffix('.spk')}: is there and differs from" in capsys.readouterr().err
+    assert contents(packed.path.parent) == before
 
 
 def test_labels_that_would_no_longer_fit_stay(loose: Manifest, packed: Manifest, capsys):

@@ -8,6 +8,7 @@ A slice is read in place: a crop of an archive of any size costs as much as one 
 import io
 import os
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -60,11 +61,12 @@ def open_slice(found: Slice) -> BinaryIO:
     name = f"{found.archive}:{found.offset}:{found.length}"
     try:
         descriptor = os.open(found.archive, os.O_RDONLY)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(
             f"{name}: no such archive; mount or restore it, or pack the recordings again (`csc pack`)"
         ) from error
-    size = os.fstat(descriptor).st_size
+    status = os.fstat(descriptor)
+    size = status.st_size if stat.S_ISREG(status.st_mode) else 0
     if found.length < 1 or found.end > size:
         os.close(descriptor)
         raise InputError(

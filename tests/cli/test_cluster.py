@@ -29,7 +29,7 @@ def test_labels_for_training(place, capsys):
     printed = capsys.readouterr().out
     labels = [identity_labels(read_manifest(f"{split}.tsv"), "cluster") for split in ("train", "valid")]
     assert [len(part) for part in labels] == [32, 16]
-    count = len(set(labels[0] + labels[1]))
+    count = len({*labels[0], *labels[1]})
     assert f"{count} clusters of 48 recordings: largest " in printed
     assert "against 8 speakers of .spk: purity " in printed and "two halves agree by" in printed
     assert printed.splitlines()[-2:] == [f"{place}/train.cluster", f"{place}/valid.cluster"]

@@ -7,7 +7,8 @@ import pytest
 import soundfile
 
 from csc_fairseq.cli.main import main
-from csc_fairseq.corpora.check import check_manifest, compare_manifests
+from csc_fairseq.corpora.check import check_manifest
+from csc_fairseq.corpora.overlaps import compare_manifests
 from csc_fairseq.data.manifest import read_labels, read_manifest, write_labels, write_manifest
 from csc_fairseq.errors import InputError
 
@@ -301,3 +302,18 @@ def test_half_a_recording(good: Path):
     good.write_text(good.read_text().replace("1.wav\t1600", "1.wav\t800", 1))  # what its size allows
     ((_, line, message),) = found(good)
     assert line == 2 and "its header promises 3200 bytes of samples, and 1600 are there" in message
+
+
+def test_without_audio(good: Path, capsys: pytest.CaptureFixture[str]):
+    """Lines, names and labels are looked at; recordings need not be there."""
+    other = copy(good, "test", ["ben", "cleo"], slice(2, 4))
+    for path in (good.parent / "audio").rglob("*.*"):
+        path.unlink()
+    assert main(["check", str(good), str(other), "--no-audio"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == f"OK {good}: 4 recordings, 0.00 h, 2 speakers"
+    assert told[2].startswith(f"note: {good} and {other} share 2 recordings")
+    good.write_text(good.read_text() + "ben/1.flac\t1600\n")
+    assert [line for _, line, _ in found(good, audio=False)] == [6, 5]  # there twice; no label
+    assert main(["check", str(good), "--no-audio", "--deep"]) == 2
+    assert "--deep and --no-audio were given" in capsys.readouterr().err

@@ -120,3 +120,16 @@ def test_silence_is_judged_without_the_mean():
     assert is_silent(np.float32(0.01) + np.float32(1e-10) * noise(100))
     assert not is_silent(np.float32(1e-9) * noise(100))  # faint is not silent
     assert not is_silent(np.float32(0.02) + noise(100))
+
+
+@pytest.mark.parametrize("frames", [100, 4096, 4097, 20000])
+def test_a_flac_without_its_last_bytes(tmp_path: Path, frames: int):
+    """However few are missing, and whatever of the last block of 4096 samples is there."""
+    path = write(tmp_path / "a.flac", "FLAC", frames=frames)
+    content = path.read_bytes()
+    assert probe(path).frames == frames
+    for missing in (1, 2, 3, 7, 40, 100):
+        path.write_bytes(content[:-missing])
+        assert "the last one cannot be decoded" in fails(probe, path)
+    path.write_bytes(content[:-5] + bytes([content[-5] ^ 16]) + content[-4:])
+    assert "the last one cannot be decoded" in fails(probe, path)

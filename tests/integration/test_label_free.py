@@ -61,7 +61,7 @@ def test_rounds(pipeline, tmp_path):
     for folder in ("clusters_mfcc", "clusters2"):
         labels = [(out / folder / f"{name}.cluster").read_text().split() for name in ("train", "valid")]
         assert [len(part) for part in labels] == [len(manifest) for manifest in split]
-        assert len(set(labels[0] + labels[1])) == round(sum(map(len, split)) / 8)
+        assert len({*labels[0], *labels[1]}) == round(sum(map(len, split)) / 8)
     assert not list(out.rglob("*.spk")) and "purity" not in printed
     last = [read_checkpoint(out / f"round{number}" / "checkpoints" / "checkpoint_last.pt") for number in (1, 2)]
     assert all(checkpoint.identity_level == "cluster" and checkpoint.speakers is None for checkpoint in last)

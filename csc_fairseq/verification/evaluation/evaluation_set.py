@@ -13,7 +13,7 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from csc_fairseq.data.augment import NoiseBank, RirBank
-from csc_fairseq.data.manifest import Manifest, read_labels, read_manifest
+from csc_fairseq.data.manifest import NAMES, Manifest, label_path, read_labels, read_manifest
 from csc_fairseq.data.pool import RecordingPool
 from csc_fairseq.digests import file_digest, stamp_digest
 from csc_fairseq.errors import InputError
@@ -254,4 +254,5 @@ def _test_trials(options: BenchmarkOptions, manifest: Manifest) -> LabelledTrial
 
 def _digest(recordings: Manifest) -> list[str]:
     files = (recordings.file(index) for index in range(len(recordings)))
-    return [file_digest(recordings.path), stamp_digest(files)]
+    names = [] if recordings.slices is None else [file_digest(label_path(recordings, NAMES))]
+    return [file_digest(recordings.path), stamp_digest(files), *names]

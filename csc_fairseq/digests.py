@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+from csc_fairseq.data.packed import file_of
 from csc_fairseq.package import FOLDER
 
 
@@ -27,11 +28,14 @@ def code_digest() -> str:
 
 
 def stamp_digest(paths: Iterable[Path]) -> str:
-    """32 hexadecimal digits that identify files by size and time of change, without reading them. Files may be missing."""
+    """32 hexadecimal digits that identify files by size and time of change, without reading them. Files may be missing.
+
+    A packed recording has those of its archive.
+    """
     stamps: list[list[int] | None] = []
     for path in paths:
         try:
-            status = path.stat()
+            status = file_of(path).stat()
         except OSError:
             stamps.append(None)
         else:

@@ -20,6 +20,7 @@ VERBS = {
     "doctor": "csc_fairseq.cli.doctor",
     "prepare": "csc_fairseq.cli.prepare",
     "check": "csc_fairseq.cli.check",
+    "pack": "csc_fairseq.cli.pack",
     "mix": "csc_fairseq.cli.mix",
     "embed": "csc_fairseq.cli.embed",
     "cluster": "csc_fairseq.cli.cluster",

@@ -1,6 +1,7 @@
 """`csc trials`: a list of trials, made once and used for every model and condition."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -139,7 +140,7 @@ def _options(arguments: argparse.Namespace) -> "TrialOptions":
 
 
 def _attributes(
-    arguments: argparse.Namespace, options: "TrialOptions", manifest: "Manifest", speakers: list[str]
+    arguments: argparse.Namespace, options: "TrialOptions", manifest: "Manifest", speakers: Sequence[str]
 ) -> "dict[str, np.ndarray]":
     """Columns of the table; none without one."""
     from csc_fairseq.verification.trials.speaker_attributes import read_speaker_attributes, require_columns

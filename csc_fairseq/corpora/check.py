@@ -2,24 +2,26 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
-from csc_fairseq.corpora.repetitions import twins_by_audio, twins_by_name
+from csc_fairseq.corpora.repetitions import twins_by_audio, twins_by_name, without_ending
 from csc_fairseq.data.audio import load_crop, probe, require_format
 from csc_fairseq.data.augment import SILENCE_POWER
 from csc_fairseq.data.manifest import (
     LABEL_SUFFIXES,
+    NAMES,
     Manifest,
     identity_labels,
     label_path,
     parse_entry,
     parse_root,
 )
+from csc_fairseq.data.packed import slice_of
 from csc_fairseq.data.parallel import parallel_map
 from csc_fairseq.errors import InputError
 from csc_fairseq.text import alike, normal, read_lines
@@ -44,9 +46,12 @@ class Problem:
 
 @dataclass(frozen=True)
 class _Entry:
+    """A line of a manifest. path: below the root. name: of the recording, which is its path unless it is packed."""
+
     line: int
     name: str
     frames: int
+    path: str
 
 
 def check_manifest(
@@ -62,8 +67,8 @@ def check_manifest(
     In the manifest: lines of another form, names that leave the root, repeated recordings (by name, by name but for the ending or
     the Unicode form, by audio), missing or unreadable files, files that were cut off, sample rates other than `sample_rate` (Hz;
     accepted with `resample`), several channels, lengths that differ from the file's header. In the label files that exist
-    (.spk, .session, .cluster): another length, empty lines, labels that differ in their Unicode form alone; in .spk and .cluster
-    also a single identity.
+    (.spk, .session, .cluster; .name of packed recordings): another length, empty lines, labels that differ in their Unicode form
+    alone; in .spk and .cluster also a single identity.
 
     deep: also decode all audio and look for corrupt or NaN audio and for digital silence of more than two seconds. jobs:
     threads. progress: title of the progress bar, None for no bar.
@@ -79,9 +84,14 @@ def check_manifest(
     entries = []
     for number, line in enumerate(lines[1:], start=2):
         try:
-            entries.append(_Entry(number, *parse_entry(line)))
+            name, frames = parse_entry(line)
+            entries.append(_Entry(number, name, frames, path=name))
         except InputError as error:
             problems.append(Problem(path, number, str(error)))
+    suffixes = tuple(LABEL_SUFFIXES.values())
+    if any(slice_of(entry.path) for entry in entries):
+        suffixes = (*suffixes, NAMES)
+        entries = _named(path, entries, len(lines) - 1)
     problems += [Problem(path, line, message) for line, message in _faulty_names(entries)]
     try:
         root = parse_root(lines[0])
@@ -97,7 +107,18 @@ def check_manifest(
         sound = [entry for entry, message in zip(entries, found, strict=True) if not message]
         problems += _same_audio(path, root, sound, sample_rate, resample, jobs, progress)
     problems.sort(key=lambda problem: problem.line)
-    return problems + _label_problems(path, len(lines) - 1)
+    return problems + _label_problems(path, suffixes, len(lines) - 1)
+
+
+def _named(path: Path, entries: Sequence[_Entry], recordings: int) -> list[_Entry]:
+    """The entries with the names of the .name file, if it is there and fits; what is wrong with it is told with the labels."""
+    try:
+        names = read_lines(path.with_suffix(f".{NAMES}"))
+    except InputError:
+        return list(entries)
+    if len(names) != recordings:
+        return list(entries)
+    return [replace(entry, name=names[entry.line - 2] or entry.name) for entry in entries]
 
 
 def _unreadable(path: Path, error: InputError) -> Problem:
@@ -113,10 +134,10 @@ def _faulty_names(entries: Sequence[_Entry]) -> list[tuple[int, str]]:
     found = []
     first_line: dict[str, int] = {}
     for entry in entries:
-        name = os.path.normpath(entry.name)
-        if os.path.isabs(name) or name.split(os.sep)[0] == os.pardir:
+        name, file = os.path.normpath(entry.name), os.path.normpath(entry.path)
+        if os.path.isabs(file) or file.split(os.sep)[0] == os.pardir:
             found.append(
-                (entry.line, f"{entry.name} lies outside the audio folder of line 1; write a folder above both there")
+                (entry.line, f"{entry.path} lies outside the audio folder of line 1; write a folder above both there")
             )
         earlier = first_line.setdefault(name, entry.line)
         if earlier != entry.line:
@@ -138,7 +159,7 @@ def _same_audio(
     names = [os.path.normpath(entry.name) for entry in entries]
     told = twins_by_name(names)
     entries = [entry for i, entry in enumerate(entries) if i not in told]
-    files = [root / entry.name for entry in entries]
+    files = [root / entry.path for entry in entries]
     twins = twins_by_audio(files, [entry.frames for entry in entries], sample_rate, resample, jobs, progress)
     return [
         Problem(path, entries[i].line, f"{entries[i].name} is the same audio as {entries[earlier].name} on line "
@@ -149,7 +170,7 @@ def _same_audio(
 
 def _examine(entry: _Entry, root: Path, sample_rate: int, resample: bool, deep: bool) -> str:
     """The problem of one recording, "" for none."""
-    file = root / entry.name
+    file = root / entry.path
     try:
         info = probe(file)
         require_format(file, info, sample_rate, resample)
@@ -193,9 +214,9 @@ def _longest_silence(file: Path, frames: int, sample_rate: int, resample: bool) 
     return start, length
 
 
-def _label_problems(path: Path, recordings: int) -> list[Problem]:
+def _label_problems(path: Path, suffixes: Sequence[str], recordings: int) -> list[Problem]:
     problems = []
-    for suffix in LABEL_SUFFIXES.values():
+    for suffix in suffixes:
         file = path.with_suffix(f".{suffix}")
         if not file.is_file():
             continue
@@ -216,7 +237,7 @@ def _label_problems(path: Path, recordings: int) -> list[Problem]:
             )
             problems.append(Problem(file, labels.index(other) + 1, message))
         # A corpus without folders has a single session. That matters only if training uses sessions.
-        if suffix != LABEL_SUFFIXES["session"] and len(set(labels)) == 1:
+        if suffix not in (LABEL_SUFFIXES["session"], NAMES) and len(set(labels)) == 1:
             message = f"has the single identity {labels[0]!r}; expected at least two, to mix and to distinguish"
             problems.append(Problem(file, 1, message))
     return problems
@@ -233,7 +254,7 @@ def compare_manifests(
     are compared. sample_rate, resample, jobs: as of `check_manifest`.
     """
     files = [
-        {_without_ending(manifest.file(i)): os.path.normpath(manifest.file(i)) for i in range(len(manifest))}
+        {_stem(manifest, i): os.path.normpath(manifest.root / manifest.names[i]) for i in range(len(manifest))}
         for manifest in manifests
     ]
     copies = _copies(manifests, sample_rate, resample, jobs)
@@ -260,8 +281,8 @@ def compare_manifests(
     return notes
 
 
-def _without_ending(file: Path) -> str:
-    return normal(os.path.splitext(os.path.normpath(file))[0])
+def _stem(manifest: Manifest, recording: int) -> str:
+    return without_ending(os.path.normpath(manifest.root / manifest.names[recording]))
 
 
 def _copies(
@@ -273,7 +294,7 @@ def _copies(
     origin: dict[str, tuple[int, Path, int]] = {}
     for number, manifest in enumerate(manifests):
         for i, frames in enumerate(manifest.frames.tolist()):
-            origin.setdefault(_without_ending(manifest.file(i)), (number, manifest.file(i), frames))
+            origin.setdefault(_stem(manifest, i), (number, manifest.file(i), frames))
     numbers, files, lengths = zip(*origin.values(), strict=True)
     found: dict[tuple[int, int], set[str]] = {}
     for later, earlier in twins_by_audio(files, lengths, sample_rate, resample, jobs, "compare").items():

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from csc_fairseq.data.audio import load_crop
+from csc_fairseq.data.packed import slice_of
 from csc_fairseq.data.parallel import parallel_map
 from csc_fairseq.errors import InputError
 from csc_fairseq.text import normal
@@ -25,7 +26,12 @@ Key = TypeVar("Key", bound=Hashable)
 
 def twins_by_name(names: Sequence[str]) -> dict[int, int]:
     """Position of each name that differs from an earlier one in its ending alone (any Unicode form), and that one's position."""
-    return _repeated((normal(str(PurePosixPath(name).with_suffix(""))), i) for i, name in enumerate(names))
+    return _repeated((without_ending(name), i) for i, name in enumerate(names))
+
+
+def without_ending(name: str) -> str:
+    """What names of one recording with several endings and in any Unicode form share. A slice of an archive has no ending."""
+    return normal(name if slice_of(name) else str(PurePosixPath(name).with_suffix("")))
 
 
 def twins_by_audio(

@@ -1,4 +1,4 @@
-"""Mono audio from WAV, FLAC and Ogg files: headers and partial reads. Every error names its file.
+"""Mono audio from WAV, FLAC and Ogg files, packed ones too (packed.py): headers and partial reads. Every error names its file.
 
 soundfile decodes. A crop is read by seeking: two seconds of an hour-long file cost as much as two seconds. An Opus
 decoder keeps state, so the beginning of a crop may differ from the fully decoded file by about 0.003 of full scale. The
@@ -15,8 +15,9 @@ import numpy as np
 import soundfile
 import soxr
 
-from csc_fairseq.data.containers import ACCEPTED, ffmpeg, foreign_format, missing_end
+from csc_fairseq.data.containers import ACCEPTED, ffmpeg, foreign_format, missing_end, put_away
 from csc_fairseq.data.manifest import LONGEST
+from csc_fairseq.data.packed import Slice, compressed_member, open_slice, slice_of
 from csc_fairseq.errors import InputError
 from csc_fairseq.text import alike_file
 
@@ -57,13 +58,13 @@ def require_format(path: str | Path, info: AudioInfo, sample_rate: int, resample
         command = ffmpeg(Path(path), f"-af 'pan=mono|c0=c0'{rate}")
         raise InputError(
             f"{path}: has {info.channels} channels, expected one; write the first ({command}) or their mean "
-            "(-ac 1 in place of -af …) and move this file away"
+            f"(-ac 1 in place of -af …) and {put_away(Path(path))}"
         )
     if other_rate:
+        command = ffmpeg(Path(path), f"-ar {sample_rate}")
         raise InputError(
-            f"{path}: has {info.sample_rate} Hz, expected {sample_rate} Hz; convert it "
-            f"({ffmpeg(Path(path), f'-ar {sample_rate}')}) and move this file away, or resample while reading, if the command has "
-            "the option (task.resample=true, --resample, --allow-rates)"
+            f"{path}: has {info.sample_rate} Hz, expected {sample_rate} Hz; convert it ({command}) and {put_away(Path(path))}, or "
+            "resample while reading, if the command has the option (task.resample=true, --resample, --allow-rates)"
         )
 
 
@@ -114,6 +115,8 @@ def is_silent(samples: Any) -> bool:
 
 
 def _open(path: str | Path) -> soundfile.SoundFile:
+    if packed := slice_of(path):
+        return _open_slice(path, packed)
     if not Path(path).is_file():
         other = alike_file(Path(path).absolute())
         found = (
@@ -131,11 +134,30 @@ def _open(path: str | Path) -> soundfile.SoundFile:
     return file
 
 
+def _open_slice(path: str | Path, packed: Slice) -> soundfile.SoundFile:
+    content = open_slice(packed)  # soundfile keeps it, and it is closed with the last reference
+    try:
+        file = soundfile.SoundFile(content)
+    except soundfile.SoundFileError as error:
+        content.close()
+        if member := compressed_member(packed):
+            raise InputError(
+                f"{path}: is within {member}, which is compressed in its archive, expected one that is stored; pack the recordings "
+                "again (`csc pack`)"
+            ) from error
+        _refuse_format(path, None)
+        raise InputError(
+            f"{path}: is not intact {ACCEPTED}: {_reason(error)}; restore the archive, or pack the recordings again (`csc pack`)"
+        ) from error
+    _refuse_format(path, file)
+    return file
+
+
 def _refuse_format(path: str | Path, file: soundfile.SoundFile | None) -> None:
     """InputError for a known format that is not accepted. file: None if it cannot be opened."""
     if name := foreign_format(Path(path), file):
         command = ffmpeg(Path(path), "-ac 1 -ar 16000")
-        raise InputError(f"{path}: is {name}, expected {ACCEPTED}; convert it ({command}) and move this file away")
+        raise InputError(f"{path}: is {name}, expected {ACCEPTED}; convert it ({command}) and {put_away(Path(path))}")
 
 
 def _reason(error: Exception) -> str:

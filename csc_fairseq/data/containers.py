@@ -11,6 +11,8 @@ from typing import BinaryIO
 
 import soundfile
 
+from csc_fairseq.data.packed import open_bytes, slice_of
+
 ACCEPTED = "WAV, FLAC or Ogg (Opus, Vorbis)"
 _FORMATS = {"WAV", "WAVEX", "RF64", "FLAC", "OGG"}
 _NAMES = {"MP3": "MP3, which does not store its length", "NIST": "NIST SPHERE"}
@@ -31,17 +33,26 @@ _UNSTATED = 0x7FFF0000  # from here on, a size in a header means that its writer
 
 
 def ffmpeg(path: Path, options: str = "") -> str:
-    """The command that converts a file to a WAV file beside it. options: between input and output."""
-    ending = ".converted.wav" if path.suffix.lower() == ".wav" else ".wav"
-    source, target = (shlex.quote(str(file)) for file in (path, path.with_suffix(ending)))
-    return " ".join(("ffmpeg -i", source, *([options] if options else []), target))
+    """The command that converts a recording to a WAV file beside it, or beside its archive. options: between input and output."""
+    if found := slice_of(path):
+        given = f"subfile,,start,{found.offset},end,{found.end},,:{found.archive}"
+        target = found.archive.with_name(f"{found.archive.stem}-{found.offset}.wav")
+    else:
+        given = str(path)
+        target = path.with_suffix(".converted.wav" if path.suffix.lower() == ".wav" else ".wav")
+    return " ".join(("ffmpeg -i", shlex.quote(given), *([options] if options else []), shlex.quote(str(target))))
+
+
+def put_away(path: Path) -> str:
+    """What to do with a recording once it is converted, after "and": another of the same name must not stay beside it."""
+    return "pack the recordings again, with that one in its place" if slice_of(path) else "move this file away"
 
 
 def foreign_format(path: Path, file: soundfile.SoundFile | None) -> str:
     """Name of a format that is not accepted; "" for one that is, or that nobody knows. file: None if it cannot be opened."""
     if file is not None:
         return "" if file.format in _FORMATS else _NAMES.get(file.format, file.format)
-    with open(path, "rb") as content:
+    with open_bytes(path) as content:
         head = content.read(16)
     return next((name for at, sign, name in _SIGNATURES if head[at:].startswith(sign)), "")
 
@@ -58,7 +69,7 @@ def missing_end(path: Path, file: soundfile.SoundFile) -> str:
         except soundfile.SoundFileError:
             whole = False
         return "" if whole else f"its header promises {file.frames} samples, and the last one cannot be decoded"
-    with open(path, "rb") as content:
+    with open_bytes(path) as content:
         if file.format == "OGG":
             return "" if _has_last_page(content) else "it ends without the page that ends an Ogg stream"
         promised, found = _wav_bytes(content)

@@ -171,6 +171,7 @@ def _draw_places(options: ConversationOptions, rirs: RirBank | None, rng: np.ran
     """A room response for every talker, all of one room; −1 for all without a room."""
     if rirs is None or rng.random() >= options.rir_probability:
         return [-1] * options.talkers
+    rooms: Sequence[str]
     if label_path(rirs.manifest, "domain").is_file():
         rooms = read_labels(rirs.manifest, "domain")
     else:

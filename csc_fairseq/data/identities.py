@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import entr
 
+from csc_fairseq.data.texts import Labels
 from csc_fairseq.errors import InputError
 
 
@@ -14,13 +15,26 @@ def identity_table(labels: Sequence[str]) -> list[str]:
     Raises:
         InputError: fewer than two identities, so there is nothing to contrast.
     """
-    names = sorted(set(labels))
+    names = list(Labels.of(labels).values)
     if len(names) < 2:
         found = f"only {names[0]!r}" if names else "none"
         raise InputError(
             f"contrastive training needs at least two identities, found {found}; add speakers or choose another task.identity"
         )
     return names
+
+
+def distinct_numbers(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Those of int [n], not negative, ascending, and the position of each among them, as `np.unique` finds them.
+
+    Unlike that, it does not sort where the numbers are hardly larger than there are many: 10 million recordings take memory.
+    """
+    if numbers.max() > 4 * len(numbers):
+        values, positions = np.unique(numbers, return_inverse=True)
+        return values, positions
+    there = np.zeros(int(numbers.max()) + 1, dtype=bool)
+    there[numbers] = True
+    return np.flatnonzero(there), (np.cumsum(there) - 1)[numbers]
 
 
 def sampling_entropy(
@@ -53,7 +67,7 @@ def sampling_entropy(
     count = len(known)
     domains = np.zeros(len(groups), dtype=np.int64) if domains is None else domains
     # What matters of an identity is what it has in each domain: `pairs` of both, as many as there are, not all possible ones.
-    pairs, pair = np.unique(groups * (domains.max() + 1) + domains, return_inverse=True)
+    pairs, pair = distinct_numbers(groups * (domains.max() + 1) + domains)
     group, domain = np.divmod(pairs, domains.max() + 1)
     speech = np.bincount(pair, frames)
     target = np.bincount(pair, targets) / targets.sum()

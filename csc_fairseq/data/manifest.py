@@ -2,22 +2,26 @@
 
 The TSV is fairseq's own, so stock wav2vec 2.0 trains on the same file. Stock fairseq asserts two columns, so labels are in
 files beside it (our choice): ``train.tsv`` has ``train.spk`` (speaker) and, optionally, ``train.session`` and
-``train.cluster``.
+``train.cluster``. Where the paths are slices of archives (packed.py), ``train.name`` has the paths that the recordings had before.
 """
 
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from csc_fairseq.data.packed import slice_of
+from csc_fairseq.data.quick_reading import quick_entries, quick_labels, quick_names
+from csc_fairseq.data.texts import Labels, Names
 from csc_fairseq.errors import InputError
 from csc_fairseq.files import replacing_together
 from csc_fairseq.text import escaped, is_utf8, normal, read_lines
 
 IDENTITY_LEVELS = ("speaker", "session", "utterance", "cluster")
 LABEL_SUFFIXES = {"speaker": "spk", "session": "session", "cluster": "cluster"}
+NAMES = "name"  # suffix of the file with the names of packed recordings
 LONGEST = 2**48  # samples; a longer recording is a mistake in its manifest or header
 
 
@@ -25,21 +29,24 @@ LONGEST = 2**48  # samples; a longer recording is a mistake in its manifest or h
 class Manifest:
     """Recordings below one folder.
 
-    path: the .tsv itself; recording i is on its line i + 2. root: absolute folder. names: paths below root.
+    path: the .tsv itself; recording i is on its line i + 2. root: absolute folder. names: paths below root; of packed recordings
+    those of before, by which they stay the same recordings: keys of mixing, folders, entries of trial lists.
     frames: int64 [len(names)], length of each recording in samples, at the sample rate the manifest was prepared for.
+    slices: of packed recordings the paths below root, ``archive.zip:OFFSET:LENGTH``; None: names are the paths.
     """
 
     path: Path
     root: Path
-    names: tuple[str, ...]
+    names: Sequence[str]
     frames: np.ndarray
+    slices: Sequence[str] | None = None
 
     def __len__(self) -> int:
         return len(self.names)
 
     def file(self, index: int) -> Path:
-        """Path of the audio file of recording `index`."""
-        return self.root / self.names[index]
+        """Path of the audio of recording `index`, a file or a slice of an archive."""
+        return self.root / (self.names if self.slices is None else self.slices)[index]
 
 
 def parse_root(line: str) -> Path:
@@ -73,23 +80,41 @@ def parse_entry(line: str) -> tuple[str, int]:
 def read_manifest(path: str | Path) -> Manifest:
     """Read a wav2vec TSV. Audio files are not opened; `csc check` does that.
 
-    InputError, naming file and line: not readable, no recordings, a line of another form, the audio folder missing.
+    InputError, naming file and line: not readable, no recordings, a line of another form, the audio folder missing; of packed
+    recordings also a .name file that does not fit.
     """
     path = Path(path).absolute()
+    first, names, frames = quick_entries(path, LONGEST) or _entries(path)
+    try:
+        root = parse_root(first)
+    except InputError as error:
+        raise InputError(f"{path}:1: {error}") from error
+    manifest = Manifest(path, root, names, frames)
+    # One of another time may be beside files that are not packed, where it means nothing.
+    if are_packed(names) and label_path(manifest, NAMES).is_file():
+        return replace(manifest, names=_read_names(manifest), slices=names)
+    return manifest
+
+
+def _entries(path: Path) -> tuple[str, Names, np.ndarray]:
+    """First line, names and lengths, read line by line. InputError: not readable, no recordings, a line of another form."""
     lines = read_lines(path)
     if len(lines) < 2:
         raise InputError(f"{path}: holds no recordings; expected a root line and one line path<TAB>frames for each")
-    number = 1
+    entries, number = [], 1
     try:
-        root = parse_root(lines[0])
-        entries = []
+        parse_root(lines[0])
         for line in lines[1:]:
             number += 1
             entries.append(parse_entry(line))
     except InputError as error:
         raise InputError(f"{path}:{number}: {error}") from error
-    names, frames = zip(*entries, strict=True)
-    return Manifest(path, root, names, np.array(frames, dtype=np.int64))
+    return lines[0], Names.of(name for name, _ in entries), np.array([frames for _, frames in entries], dtype=np.int64)
+
+
+def are_packed(paths: Names) -> bool:
+    """Whether some paths are slices of archives."""
+    return b".zip:" in paths.buffer and any(slice_of(path) for path in paths)
 
 
 def write_lines(path: str | Path, lines: Iterable[str]) -> None:
@@ -170,37 +195,48 @@ def label_path(manifest: Manifest, suffix: str) -> Path:
     return manifest.path.with_suffix(f".{suffix}")
 
 
-def read_labels(manifest: Manifest, suffix: str) -> list[str]:
+def read_labels(manifest: Manifest, suffix: str) -> Labels:
     """One label per recording, in the order of the manifest and in the form in which names are compared (`text.normal`).
 
     InputError: missing file, other length, empty line.
     """
+    quick = quick_labels(label_path(manifest, suffix), len(manifest))
+    return quick or Labels.of(normal(line.strip()) for line in _read_beside(manifest, suffix))
+
+
+def _read_names(manifest: Manifest) -> Names:
+    """Names of packed recordings, letter by letter: keys of mixing are made of them. InputError as of `read_labels`."""
+    return quick_names(label_path(manifest, NAMES), len(manifest)) or Names.of(_read_beside(manifest, NAMES))
+
+
+def _read_beside(manifest: Manifest, suffix: str) -> list[str]:
+    """The lines of a label file. InputError: missing file, other length, empty line."""
     path = label_path(manifest, suffix)
     if not path.is_file():
         raise InputError(f"{path}: no such file; expected one label per line for the recordings of {manifest.path}")
-    labels = [normal(line.strip()) for line in read_lines(path)]
-    if len(labels) != len(manifest):
+    lines = read_lines(path)
+    if len(lines) != len(manifest):
         raise InputError(
-            f"{path}: has {len(labels)} lines, but {manifest.path} has {len(manifest)} recordings; "
+            f"{path}: has {len(lines)} lines, but {manifest.path} has {len(manifest)} recordings; "
             "expected one label for each, in the same order"
         )
-    for number, (label, name) in enumerate(zip(labels, manifest.names, strict=True), start=1):
-        if not label:
+    for number, (line, name) in enumerate(zip(lines, manifest.names, strict=True), start=1):
+        if not line.strip():
             raise InputError(f"{path}:{number}: is empty, expected the label of {name}")
-    return labels
+    return lines
 
 
-def domain_labels(manifest: Manifest) -> list[str]:
+def domain_labels(manifest: Manifest) -> Labels:
     """Domain of every recording, a corpus or channel: the .domain file if there is one, otherwise the top folder below the root.
 
     InputError: faulty labels.
     """
     if label_path(manifest, "domain").is_file():
         return read_labels(manifest, "domain")
-    return [PurePosixPath(name).parts[0] if "/" in name else "" for name in manifest.names]
+    return _by_folder(manifest.names, _top, lambda name: PurePosixPath(name).parts[0] if "/" in name else "")
 
 
-def identity_labels(manifest: Manifest, level: str) -> list[str]:
+def identity_labels(manifest: Manifest, level: str) -> Sequence[str]:
     """Identity of every recording, as text, at one of IDENTITY_LEVELS.
 
     speaker: the .spk file. session: the .session file if there is one, otherwise the folder of the recording. utterance: the
@@ -210,8 +246,38 @@ def identity_labels(manifest: Manifest, level: str) -> list[str]:
     if level not in IDENTITY_LEVELS:
         raise InputError(f"identity level {level!r} is unknown; expected one of {', '.join(IDENTITY_LEVELS)}")
     if level == "utterance":
-        return list(manifest.names)
+        return manifest.names
     suffix = LABEL_SUFFIXES[level]
     if level == "session" and not label_path(manifest, suffix).is_file():
-        return [str(PurePosixPath(name).parent) for name in manifest.names]
+        return _by_folder(manifest.names, _parent, lambda name: str(PurePosixPath(name).parent))
     return read_labels(manifest, suffix)
+
+
+def _by_folder(names: Iterable[str], folder: Callable[[str], str], label: Callable[[str], str]) -> Labels:
+    """Labels that names have by their folders.
+
+    label: what a path says. folder: the part of it that decides; paths with the same one are taken apart once.
+    """
+    known: dict[str, str] = {}
+
+    def labelled(name: str) -> str:
+        key = folder(name)
+        if key not in known:
+            known[key] = label(name)
+        return known[key]
+
+    return Labels.of(map(labelled, names))
+
+
+def _parent(name: str) -> str:
+    """What decides of the folder of a recording: as a rule, what is before the last slash."""
+    head, slash, last = name.rpartition("/")
+    return head if not slash or (head and last not in ("", ".")) else f"\0{name}"
+
+
+def _top(name: str) -> str:
+    """What decides of its top folder: as a rule, what is before the first slash, and the slash."""
+    head, slash, _ = name.partition("/")
+    if not slash:
+        return ""
+    return head + slash if head not in ("", ".") else f"\0{name}"

@@ -139,7 +139,7 @@ class MixtureDataset(FairseqDataset):
             "id": torch.tensor([index for index, _ in samples]),
             "net_input": {
                 "source": source,
-                "recordings": torch.from_numpy(np.where(recordings < 0, -1, self.pool.keys[recordings])),
+                "recordings": torch.from_numpy(self._keys(recordings)),
                 "groups": torch.arange(len(samples)).repeat_interleave(self.options.views),
             },
             "sources": stack("sources"),
@@ -151,6 +151,12 @@ class MixtureDataset(FairseqDataset):
             "nsentences": len(mixtures),
             "ntokens": source.numel(),
         }
+
+    def _keys(self, recordings: np.ndarray) -> np.ndarray:
+        """Keys of recordings, int64 of their shape; −1 for −1."""
+        keys = np.full(recordings.shape, -1, dtype=np.int64)
+        keys[recordings >= 0] = self.pool.keys(recordings[recordings >= 0].tolist())
+        return keys
 
     def num_tokens(self, index: int) -> int:
         """Samples of all views of an item; the same for every item."""

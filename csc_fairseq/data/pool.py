@@ -1,6 +1,6 @@
 """Recordings to draw from: a manifest with a loader of crops and, for talkers, the identity of every recording."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import numpy as np
 from csc_fairseq.data.audio import load_crop, probe
 from csc_fairseq.data.manifest import Manifest
 from csc_fairseq.data.rng import text_key
+from csc_fairseq.data.texts import Labels
 from csc_fairseq.errors import InputError
 
 CACHE_MEGABYTES = 1024  # 4.6 hours at 16 kHz
@@ -89,8 +90,7 @@ class RecordingPool(Recordings):
 
     group_labels: the distinct labels, sorted. groups: int64 [len], index of every recording's label in group_labels.
     identities: int64 [len], row of the table or −1. domains: int64 [len], number of every recording's domain, a corpus or channel;
-    all the same if no domain_labels are given. keys: int64 [len], never negative; a file has the same key in every
-    manifest.
+    all the same if no domain_labels are given.
     """
 
     def __init__(
@@ -109,23 +109,32 @@ class RecordingPool(Recordings):
                 raise InputError(
                     f"{manifest.path}: has {len(manifest)} recordings but got {len(given)} labels, expected one for each"
                 )
-        self.group_labels = sorted(set(labels))
-        number = {label: group for group, label in enumerate(self.group_labels)}
-        self.groups = np.array([number[label] for label in labels], dtype=np.int64)
-        self.identities = np.array([table.get(label, -1) for label in labels], dtype=np.int64)
-        self.keys = np.array([text_key(name) for name in manifest.names], dtype=np.int64)
+        coded = Labels.of(labels)
+        self.group_labels = coded.values
+        self.groups = coded.codes.astype(np.int64)
+        self.identities = np.array([table.get(label, -1) for label in coded.values], dtype=np.int64)[coded.codes]
         # Members of group g are _members[_bounds[g] : _bounds[g + 1]]: two arrays for any number of groups.
         self._members = np.argsort(self.groups, kind="stable")
         self._bounds = np.searchsorted(self.groups[self._members], np.arange(self.group_count + 1))
+        self._ends = np.cumsum(self.frames)
+        self._several_domains = domain_labels is not None
         self.domains = np.zeros(len(manifest), dtype=np.int64)
         if domain_labels is not None:
-            self.domains = np.unique(np.asarray(domain_labels), return_inverse=True)[1].astype(np.int64)
-        # The recordings of domain d are _by_domain[_domain_bounds[d] : _domain_bounds[d + 1]].
-        self._by_domain = np.argsort(self.domains, kind="stable")
-        self._domain_bounds = np.searchsorted(self.domains[self._by_domain], np.arange(self.domains.max() + 2))
-        self._domain_groups = np.bincount(np.unique(self.domains * self.group_count + self.groups) // self.group_count)
-        self._ends = np.cumsum(self.frames)
-        self._ends_by_domain = np.cumsum(self.frames[self._by_domain])
+            self.domains = Labels.of(domain_labels).codes.astype(np.int64)
+            # The recordings of domain d are _by_domain[_domain_bounds[d] : _domain_bounds[d + 1]].
+            self._by_domain = np.argsort(self.domains, kind="stable")
+            self._domain_bounds = np.searchsorted(self.domains[self._by_domain], np.arange(self.domains.max() + 2))
+            self._domain_groups = np.bincount(
+                np.unique(self.domains * self.group_count + self.groups) // self.group_count
+            )
+            self._ends_by_domain = np.cumsum(self.frames[self._by_domain])
+
+    def keys(self, recordings: Iterable[int]) -> np.ndarray:
+        """A number for each of these recordings, int64, never negative; a file has the same one in every manifest.
+
+        They are made when they are asked for: those of all recordings would take longer than all else here.
+        """
+        return np.fromiter((text_key(self.manifest.names[i]) for i in recordings), np.int64)
 
     @property
     def group_count(self) -> int:
@@ -141,7 +150,7 @@ class RecordingPool(Recordings):
 
         like: a recording, for one of its domain; None: for any.
         """
-        if like is None:
+        if like is None or not self._several_domains:
             return int(np.searchsorted(self._ends, rng.integers(self._ends[-1]), side="right"))
         first, end = self._domain_bounds[self.domains[like] : self.domains[like] + 2]
         before = self._ends_by_domain[first - 1] if first else 0
@@ -150,7 +159,7 @@ class RecordingPool(Recordings):
 
     def identities_like(self, recording: int) -> int:
         """Number of distinct identities in the domain of a recording."""
-        return int(self._domain_groups[self.domains[recording]])
+        return int(self._domain_groups[self.domains[recording]]) if self._several_domains else self.group_count
 
     def group_sizes(self) -> np.ndarray:
         """Recordings per identity; int64 [group_count]."""

@@ -1,5 +1,6 @@
 """Options of the tasks that train on keyed mixtures, and what is made from them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Optional  # in dataclasses only: fairseq's parser does not read `X | None`
 
@@ -78,7 +79,7 @@ def reading(cfg: MixingConfig) -> tuple[int, bool, int]:
     return cfg.sample_rate, cfg.resample, cfg.cache_megabytes
 
 
-def domains(cfg: MixingConfig, manifest: Manifest) -> list[str] | None:
+def domains(cfg: MixingConfig, manifest: Manifest) -> Sequence[str] | None:
     """The domain of every recording; None where mixing does not ask for them. InputError for a faulty .domain file."""
     return domain_labels(manifest) if cfg.same_domain_share else None
 

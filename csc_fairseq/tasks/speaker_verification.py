@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fairseq.tasks import register_task
@@ -82,7 +83,7 @@ class SpeakerVerificationTask(MixtureTask):
             )
         return names
 
-    def _labels(self, manifest: Manifest) -> list[str]:
+    def _labels(self, manifest: Manifest) -> Sequence[str]:
         return identity_labels(manifest, self.cfg.identity)
 
     def load_dataset(self, split: str, combine: bool = False, **kwargs) -> None:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from csc_fairseq.data.identities import identity_table, sampling_entropy
+from csc_fairseq.data.identities import distinct_numbers, identity_table, sampling_entropy
 from csc_fairseq.errors import InputError
 
 
@@ -68,3 +68,10 @@ def test_prior_is_what_is_drawn(share):
     drawn = -(counts / counts.sum() * np.log(counts / counts.sum())).sum()
     found = sampling_entropy(groups, speech, targets, np.ones(5, bool), 2, 0.0, domains, share)
     assert found == pytest.approx(drawn, abs=0.004)
+
+
+@pytest.mark.parametrize("numbers", [[0], [3, 0, 3, 7], [10**12, 0, 10**12], [5] * 4])
+def test_distinct_numbers(numbers):
+    expected = np.unique(numbers, return_inverse=True)
+    for one, other in zip(distinct_numbers(np.array(numbers)), expected, strict=True):
+        assert one.tolist() == other.tolist()

@@ -1,6 +1,6 @@
 """Manifests and labels: values, round trips, stock fairseq as second reader, and errors with file and line."""
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from csc_fairseq.data.manifest import (
     read_labels,
     read_manifest,
     write_labels,
+    write_lines,
     write_manifest,
 )
 from csc_fairseq.errors import InputError
@@ -194,3 +195,13 @@ def test_domains_are_top_folders_or_labels(tmp_path: Path):
     (tmp_path / "train.domain").write_text("phone\n")
     with pytest.raises(InputError, match="train.domain: has 1 lines"):
         domain_labels(manifest)
+
+
+def test_folders_of_names_of_any_form(tmp_path: Path):
+    """Sessions and domains without files are what paths say, one by one."""
+    names = ["a/b/1.wav", "a/b/2.wav", "1.wav", "a", "b", "./a/1.wav", "a/", "a/b/", "a/b/.", "a/./b/1", "/x", "//x"]
+    names += ["/", "..", "../a/1", "a//1"]
+    write_lines(tmp_path / "x.tsv", [str(tmp_path), *(f"{name}\t1" for name in names)])
+    manifest = read_manifest(tmp_path / "x.tsv")
+    assert identity_labels(manifest, "session") == [str(PurePosixPath(name).parent) for name in names]
+    assert domain_labels(manifest) == [PurePosixPath(name).parts[0] if "/" in name else "" for name in names]

@@ -120,9 +120,10 @@ def test_batch_shapes_and_contents(make_dataset):
     np.testing.assert_array_equal(batch["net_input"]["source"][3], mixture.samples)
     np.testing.assert_array_equal(batch["sources"][3], mixture.sources)
     recordings = batch["net_input"]["recordings"]
-    assert (recordings[0] == dataset.pool.keys[4]).any()
+    assert (recordings[0] == dataset.pool.keys([4])[0]).any()
     np.testing.assert_array_equal(recordings >= 0, batch["present"])
-    found = [dataset.pool.keys.tolist().index(key) for key in recordings[batch["present"]].tolist()]
+    keys = dataset.pool.keys(range(len(dataset.pool))).tolist()
+    found = [keys.index(key) for key in recordings[batch["present"]].tolist()]
     np.testing.assert_array_equal(dataset.pool.identities[found], batch["identities"][batch["present"]])
 
 
@@ -199,7 +200,7 @@ def test_another_target_takes_the_place_of_a_corrupt_file_if_asked(corrupt_datas
     assert [batch["id"].tolist() for batch in batches] == [[0, 1, 2], [3, 4, 5], [6, 7]]
     heard = torch.cat([batch["net_input"]["recordings"] for batch in batches])
     assert (heard >= 0).sum() == 8
-    assert not (heard == int(dataset.pool.keys[4])).any()
+    assert not (heard == int(dataset.pool.keys([4])[0])).any()
     assert epoch_bytes(loader(corrupt_dataset(skip_bad=True)[0], 0)) == epoch_bytes(batches)
 
 

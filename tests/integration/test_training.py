@@ -11,6 +11,7 @@ import pytest
 import torch
 import yaml
 
+from csc_fairseq.cli.main import main
 from tests.integration.running import BIN, command, environment, logged, run_ranks, run_script, run_together, train
 
 
@@ -186,6 +187,25 @@ def test_stock_wav2vec_trains_on_the_same_manifests(voices, tmp_path):
     )  # fmt: skip
     losses = [float(step["loss"]) for step in logged(process)]
     assert np.mean(losses[-3:]) < np.mean(losses[:3])
+
+
+@pytest.mark.slow
+def test_both_train_on_one_packed_manifest(voices, tmp_path):
+    """Stock wav2vec 2.0 learns, and csc does as with loose files."""
+    manifests = [str(voices / f"{split}.tsv") for split in ("train", "valid")]
+    assert main(["pack", *manifests, "--out", str(tmp_path / "packed"), "--shard-size", "300K"]) == 0
+    process = train(
+        tmp_path / "packed", tmp_path / "w2v", "optimization.max_update=12", "dataset.max_tokens=64000",
+        "common.log_interval=1", "lr_scheduler.warmup_updates=0", config="wav2vec2_small",
+    )  # fmt: skip
+    losses = [float(step["loss"]) for step in logged(process)]
+    assert np.mean(losses[-3:]) < np.mean(losses[:3])
+    loose, packed = (
+        logged(train(data, tmp_path / data.name / "run", "optimization.max_update=4", "task.cache_megabytes=0"))
+        for data in (voices, tmp_path / "packed")
+    )
+    assert len(packed) == 4
+    assert [step["loss"] for step in packed] == [step["loss"] for step in loose]
 
 
 TUNING = ("ctc_probe", "sv_aam", "sv_ge2e", "sv_proto", "sv_wav2vec2")  # need a pre-trained encoder

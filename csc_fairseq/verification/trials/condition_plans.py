@@ -65,7 +65,7 @@ def plan(
             "of other speakers, or leave the condition out"
         )
     # The key of the file, not its line: the plans are the same in a manifest with other recordings.
-    key = (seed, "condition", side, int(pool.keys[recording]))
+    key = (seed, "condition", side, int(pool.keys([recording])[0]))
     frames = min(int(pool.frames[recording]), longest)
     sources = [SourcePlan(recording, int(pool.identities[recording]), (0,), frames)]
     for number, other in enumerate(chosen):

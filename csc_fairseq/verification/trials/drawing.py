@@ -140,7 +140,7 @@ def labelled_trials(manifest: Manifest, seed: int, options: TrialOptions) -> Tri
         raise InputError(f"{manifest.path}: {error}") from error
 
 
-def read_sessions(manifest: Manifest) -> list[str] | None:
+def read_sessions(manifest: Manifest) -> Sequence[str] | None:
     """Labels of the .session file. None without a file, or if every speaker has one session: then no trial could cross."""
     if not label_path(manifest, "session").is_file():
         return None

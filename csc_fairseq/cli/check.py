@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 
 from csc_fairseq.corpora.check import check_manifest, compare_manifests
+from csc_fairseq.corpora.check_mixtures import check_mixtures
+from csc_fairseq.data.fixed_mixtures import are_fixed_mixtures, read_fixed_mixtures
 from csc_fairseq.data.manifest import LABEL_SUFFIXES, Manifest, identity_labels, label_path, read_manifest
 
 SUMMARY = "validate manifests: every problem with file and line"
@@ -28,6 +30,8 @@ def run(args: argparse.Namespace) -> int:
         problems = check_manifest(
             path, args.sample_rate, resample=args.allow_rates, deep=args.deep, jobs=args.jobs, progress=f"check {path}"
         )
+        if are_fixed_mixtures(path):
+            problems += check_mixtures(path, args.sample_rate, args.allow_rates, args.jobs, f"check sources of {path}")
         for problem in problems:
             print(problem)
         if not problems:
@@ -44,4 +48,9 @@ def _contents(manifest: Manifest, sample_rate: int) -> str:
     for level, suffix in LABEL_SUFFIXES.items():
         if label_path(manifest, suffix).is_file():
             parts.append(f"{len(set(identity_labels(manifest, level)))} {level}s")
+    if are_fixed_mixtures(manifest.path):
+        mixtures = read_fixed_mixtures(manifest.path)
+        parts.append(f"mixtures of {mixtures.count} sources")
+        if mixtures.speakers is not None:
+            parts.append(f"{len(mixtures.speakers.values)} speakers")
     return ", ".join(parts)

@@ -77,7 +77,7 @@ def check_manifest(
     try:
         lines = read_lines(path)
     except InputError as error:
-        return [_unreadable(path, error)]
+        return [unreadable(path, error)]
     if len(lines) < 2:
         return [Problem(path, 1, "holds no recordings; expected a root line and one line path<TAB>frames for each")]
     problems = []
@@ -121,7 +121,7 @@ def _named(path: Path, entries: Sequence[_Entry], recordings: int) -> list[_Entr
     return [replace(entry, name=names[entry.line - 2] or entry.name) for entry in entries]
 
 
-def _unreadable(path: Path, error: InputError) -> Problem:
+def unreadable(path: Path, error: InputError) -> Problem:
     """The complaint of a reader, which begins with the file and perhaps a line."""
     line, _, message = str(error).removeprefix(f"{path}:").partition(": ")
     if line.isdecimal():
@@ -223,7 +223,7 @@ def _label_problems(path: Path, suffixes: Sequence[str], recordings: int) -> lis
         try:
             labels = [line.strip() for line in read_lines(file)]
         except InputError as error:
-            problems.append(_unreadable(file, error))
+            problems.append(unreadable(file, error))
             continue
         if len(labels) != recordings:
             message = f"has {len(labels)} lines, but {path} has {recordings} recordings; expected one label for each"

@@ -15,6 +15,8 @@ csc evaluate --encoder csc=a/checkpoint_last.pt --encoder wav2vec=b/checkpoint_l
 csc evaluate --conversations two three --dev dev_conversations --encoder csc.pt --encoder ge2e --out evaluation
 csc evaluate --mixtures libri2mix/test.tsv --encoder csc.pt --out evaluation"""
 NOT_OF_TRIALS = ("encoder", "noise", "debug", "conversations", "mixtures", "of_trials")
+# Options of trials and of something else; all others are of trials alone.
+OF_SEVERAL = "encoder conversations mixtures manifest dev force seed replicates device out help".split()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -96,20 +98,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", required=True, type=Path, metavar="DIR", help="results; the same command goes on there"
     )
-    kept = {
-        "encoder",
-        "conversations",
-        "mixtures",
-        "manifest",
-        "dev",
-        "force",
-        "seed",
-        "replicates",
-        "device",
-        "out",
-        "help",
-    }
-    others = {one.dest: (one.option_strings[0], one.default) for one in parser._actions if one.dest not in kept}
+    others = {one.dest: (one.option_strings[0], one.default) for one in parser._actions if one.dest not in OF_SEVERAL}
     parser.set_defaults(of_trials=others)
 
 

@@ -49,16 +49,6 @@ def test_from_fixed_mixtures_to_figures_on_them(tmp_path: Path):
     csc("mix", "--config-name", "csc_debug", f"task.data={mixed}", "task.view_seconds=0.5", "--out", tmp_path / "mixes")
     assert len(list((tmp_path / "mixes").glob("*_source?.wav"))) == 4
     model = tmp_path / "run" / "checkpoints" / "checkpoint_last.pt"
-    csc(
-        "evaluate",
-        "--mixtures",
-        mixed / "test.tsv",
-        mixed / "dev.tsv",
-        "--encoder",
-        model,
-        "--replicates",
-        20,
-        "--out",
-        tmp_path / "e",
-    )
-    assert (tmp_path / "e" / "results.json").is_file()
+    words = ("--mixtures", mixed / "test.tsv", mixed / "dev.tsv", "--encoder", model, "--replicates", 20)
+    csc("evaluate", *words, "--out", tmp_path / "evaluation")
+    assert (tmp_path / "evaluation" / "results.json").is_file()

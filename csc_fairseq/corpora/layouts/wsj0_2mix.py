@@ -15,7 +15,7 @@ from csc_fairseq.errors import InputError
 SPLITS = {"tr": "train", "cv": "valid", "tt": "test"}
 PUBLISHED = {"tr": 20000, "cv": 5000, "tt": 3000}  # mixtures
 _LEVEL = r"_-?\d+(?:\.\d+)?(?:e-?\d+)?"
-_NAME = re.compile(rf"(\w{{3}})\w{{5}}{_LEVEL}_(\w{{3}})\w{{5}}{_LEVEL}\.wav", re.IGNORECASE)
+_NAME = re.compile(rf"([0-9a-z]{{3}})[0-9a-z]{{5}}{_LEVEL}_([0-9a-z]{{3}})[0-9a-z]{{5}}{_LEVEL}\.wav", re.IGNORECASE)
 
 
 def read(root: Path, sample_rate: int, mode: str) -> tuple[list[FixedMixture], list[str]]:

@@ -14,7 +14,7 @@ FLOORS = (
     ("cli", "__init__", "registration"),
     ("tasks",),
     ("criterions", "demo", "training"),
-    ("verification.evaluation", "verification.conversations"),
+    ("verification.evaluation", "verification.conversations", "verification.mixtures"),
     (
         "verification.encoders",
         "verification.trials",

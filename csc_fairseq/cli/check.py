@@ -4,7 +4,9 @@ import argparse
 from pathlib import Path
 
 from csc_fairseq.corpora.check import check_manifest
+from csc_fairseq.corpora.check_mixtures import check_mixtures
 from csc_fairseq.corpora.overlaps import compare_manifests
+from csc_fairseq.data.fixed_mixtures import are_fixed_mixtures, read_fixed_mixtures
 from csc_fairseq.data.manifest import LABEL_SUFFIXES, Manifest, label_path, read_labels, read_manifest
 from csc_fairseq.errors import InputError
 
@@ -41,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
             progress=f"check {path}",
             audio=not args.no_audio,
         )
+        if are_fixed_mixtures(path) and not args.no_audio:
+            problems += check_mixtures(path, args.sample_rate, args.allow_rates, args.jobs, f"check sources of {path}")
         for problem in problems:
             print(problem)
         if not problems:
@@ -57,4 +61,9 @@ def _contents(manifest: Manifest, sample_rate: int) -> str:
     for level, suffix in LABEL_SUFFIXES.items():
         if label_path(manifest, suffix).is_file():
             parts.append(f"{len(read_labels(manifest, suffix).values)} {level}s")
+    if are_fixed_mixtures(manifest.path):
+        mixtures = read_fixed_mixtures(manifest.path)
+        parts.append(f"mixtures of {mixtures.count} sources")
+        if mixtures.speakers is not None:
+            parts.append(f"{len(mixtures.speakers.values)} speakers")
     return ", ".join(parts)

@@ -1,4 +1,4 @@
-"""`csc evaluate`: one or several encoders on trials, clean and under interference, or on conversations."""
+"""`csc evaluate`: one or several encoders on trials, clean and under interference, on conversations, or on fixed mixtures."""
 
 import argparse
 import os
@@ -8,12 +8,15 @@ from csc_fairseq.cli.condition_options import add_condition_arguments, noise_man
 from csc_fairseq.cli.model_options import require_device
 from csc_fairseq.errors import InputError
 
-SUMMARY = "measure speaker verification, clean and under interference, or who speaks when, with intervals"
+SUMMARY = "measure speaker verification, clean and under interference, who speaks when, or separation, with intervals"
 EXAMPLE = """csc evaluate --encoder checkpoint_best.pt --manifest test.tsv --out evaluation
 csc evaluate --encoder csc=a/checkpoint_last.pt --encoder wav2vec=b/checkpoint_last.pt --encoder mfcc \\
     --manifest test.tsv --trials trials.txt --noise stationary=fans.tsv other=streets.tsv --rir rir.tsv --out evaluation
-csc evaluate --conversations two three --dev dev_conversations --encoder csc.pt --encoder ge2e --out evaluation"""
-NOT_OF_TRIALS = ("encoder", "noise", "debug", "conversations", "of_trials")
+csc evaluate --conversations two three --dev dev_conversations --encoder csc.pt --encoder ge2e --out evaluation
+csc evaluate --mixtures libri2mix/test.tsv --encoder csc.pt --out evaluation"""
+NOT_OF_TRIALS = ("encoder", "noise", "debug", "conversations", "mixtures", "of_trials")
+# Options of trials and of something else; all others are of trials alone.
+OF_SEVERAL = "encoder conversations mixtures manifest dev force seed replicates device out help".split()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="DIR",
         help="folders of `csc mix --conversation`, or of recordings with RTTM; each is a row of the table",
+    )
+    what.add_argument(
+        "--mixtures",
+        nargs="+",
+        type=Path,
+        metavar="TSV",
+        help="manifests of fixed mixtures, as of `csc prepare librimix`; each is a row of the table",
     )
     parser.add_argument(
         "--trials", type=Path, metavar="TXT", help="a list of `csc trials`, VoxCeleb or Kaldi (default: all pairs)"
@@ -88,8 +98,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", required=True, type=Path, metavar="DIR", help="results; the same command goes on there"
     )
-    kept = {"encoder", "conversations", "manifest", "dev", "force", "seed", "replicates", "device", "out", "help"}
-    others = {one.dest: (one.option_strings[0], one.default) for one in parser._actions if one.dest not in kept}
+    others = {one.dest: (one.option_strings[0], one.default) for one in parser._actions if one.dest not in OF_SEVERAL}
     parser.set_defaults(of_trials=others)
 
 
@@ -101,6 +110,8 @@ def run(arguments: argparse.Namespace) -> int:
     require_device(arguments.device)
     if arguments.conversations is not None:
         return _conversations(arguments)
+    if arguments.mixtures is not None:
+        return _mixtures(arguments)
     if arguments.jobs is None:
         arguments.jobs = len(os.sched_getaffinity(0)) if arguments.device == "cpu" else 1
     options = {name: value for name, value in vars(arguments).items() if name not in NOT_OF_TRIALS}
@@ -117,9 +128,7 @@ def _conversations(arguments: argparse.Namespace) -> int:
     """Prints the tables; writes them to --out. InputError for options of trials."""
     from csc_fairseq.verification.conversations.evaluation import ConversationEvaluation, evaluate_conversations
 
-    for name, (option, default) in arguments.of_trials.items():
-        if getattr(arguments, name) != default:
-            raise InputError(f"{option} goes with --manifest; leave it out")
+    _refuse_options_of_trials(arguments)
     options = ConversationEvaluation(
         tuple(arguments.conversations),
         tuple(arguments.encoder),
@@ -133,3 +142,30 @@ def _conversations(arguments: argparse.Namespace) -> int:
     print("\n\n".join(table.text() for table in evaluate_conversations(options, progress=True)))
     print(f"\n{arguments.out / 'results.md'}; results.json beside it")
     return 0
+
+
+def _mixtures(arguments: argparse.Namespace) -> int:
+    """Prints the table; writes it to --out. InputError for options of trials and conversations."""
+    from csc_fairseq.verification.mixtures.evaluation import MixtureEvaluation, evaluate_mixtures
+
+    _refuse_options_of_trials(arguments)
+    if arguments.dev is not None:
+        raise InputError("--dev goes with --manifest or --conversations; leave it out")
+    options = MixtureEvaluation(
+        tuple(arguments.mixtures),
+        tuple(arguments.encoder),
+        arguments.out,
+        device=arguments.device,
+        force=arguments.force,
+        replicates=arguments.replicates,
+        seed=arguments.seed,
+    )
+    print(evaluate_mixtures(options, progress=True).text())
+    print(f"\n{arguments.out / 'results.md'}; results.json beside it")
+    return 0
+
+
+def _refuse_options_of_trials(arguments: argparse.Namespace) -> None:
+    for name, (option, default) in arguments.of_trials.items():
+        if getattr(arguments, name) != default:
+            raise InputError(f"{option} goes with --manifest; leave it out")

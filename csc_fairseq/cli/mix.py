@@ -15,7 +15,7 @@ from csc_fairseq.package import CONFIGURATIONS, require_training
 if TYPE_CHECKING:
     import numpy as np
 
-    from csc_fairseq.data.mixture_dataset import MixtureDataset
+    from csc_fairseq.data.view_dataset import ViewDataset
 
 SUMMARY = "render the mixtures that training hears, or conversations to measure on, with their sources"
 EXAMPLE = """csc mix --config-name csc_small task.data=manifests task.rir=manifests/rir.tsv --count 3 --epoch 2 --out mixes
@@ -89,7 +89,7 @@ def _mix_training(arguments: argparse.Namespace) -> int:
                 {"file": f"{name}.wav", "talkers": _talkers(dataset, mixture.recordings), "plan": asdict(plan)}
             )
     run_facts = {
-        "manifest": str(dataset.pool.manifest.path),
+        "manifest": str(dataset.manifest.path),
         "split": dataset.split_key,
         "seed": dataset.seed,
         "when": when,
@@ -101,7 +101,7 @@ def _mix_training(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _dataset(name: str, overrides: Sequence[str], split: str, epoch: int | None) -> "MixtureDataset":
+def _dataset(name: str, overrides: Sequence[str], split: str, epoch: int | None) -> "ViewDataset":
     """The dataset of the training that this configuration and these options would start."""
     from fairseq.dataclass.initialize import add_defaults, hydra_init
     from hydra import compose, initialize_config_dir
@@ -134,10 +134,7 @@ def _dataset(name: str, overrides: Sequence[str], split: str, epoch: int | None)
     return dataset
 
 
-def _talkers(dataset: "MixtureDataset", recordings: "np.ndarray") -> list[dict[str, str] | None]:
+def _talkers(dataset: "ViewDataset", recordings: "np.ndarray") -> list[dict[str, str] | None]:
     """Identity and file in each slot, None for an empty one."""
-    pool = dataset.pool
-    return [
-        {"identity": str(pool.group_labels[pool.groups[i]]), "recording": pool.manifest.names[i]} if i >= 0 else None
-        for i in recordings
-    ]
+    found = [dataset.talker(number) if number >= 0 else None for number in recordings.tolist()]
+    return [None if one is None else {"identity": one[0], "recording": one[1]} for one in found]

@@ -1,4 +1,4 @@
-"""`csc prepare`: from a corpus of speech, noise or conversations to what this package reads. A sub-verb a kind of corpus."""
+"""`csc prepare`: from a corpus of speech, noise, conversations or mixtures to what this package reads. A sub-verb a kind."""
 
 import argparse
 
@@ -7,6 +7,7 @@ from csc_fairseq.cli import (
     prepare_conversations,
     prepare_corpora,
     prepare_folders,
+    prepare_mixtures,
     prepare_table,
     prepare_transcripts,
 )
@@ -26,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     prepare_transcripts.add_kind(kinds)
     prepare_corpora.add_kinds(kinds)
     prepare_conversations.add_kinds(kinds)
+    prepare_mixtures.add_kinds(kinds)
 
 
 def run(args: argparse.Namespace) -> int:

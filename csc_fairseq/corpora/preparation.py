@@ -48,7 +48,8 @@ LABELS = {
     "session": "session",
     "gender": "gender",
 }  # fields of a recording by the ending of their file
-LINE_BY_LINE = ("domain", "gender", "txt", "ltr")  # files beside a manifest that others write, one line a recording
+# Files beside a manifest that others write, one line a recording.
+LINE_BY_LINE = ("domain", "gender", "txt", "ltr", "sources", "speakers")
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,8 @@ def _of_folders(root: Path, folders: Sequence[str]) -> list[str]:
     if mixed or len(sources) == len(folders):
         found.append(
             f"{_listed(mixed + sources)}: look like mixtures and their sources, not like speakers; prepare the recordings that "
-            "they were mixed from, such as `csc prepare librispeech`, since training mixes itself"
+            "they were mixed from, such as `csc prepare librispeech`, since training mixes itself, or keep the "
+            "mixtures by `csc prepare librimix` or `wsj0-2mix`"
         )
     if microphones := _having(_MICROPHONE, folders):
         found.append(

@@ -3,15 +3,21 @@
 import logging
 import math
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional  # fairseq's parser does not read `X | None`
 
 import torch
 from fairseq.tasks import register_task
 
 import csc_fairseq.criterions.csc  # noqa: F401  registers the criterion, which fairseq does not import from a user directory
+from csc_fairseq.data.fixed_mixture_dataset import FixedMixtureDataset
+from csc_fairseq.data.fixed_mixtures import FixedMixtures, are_fixed_mixtures, read_fixed_mixtures
+from csc_fairseq.data.fixed_views import FixedViews, source_labels
 from csc_fairseq.data.identities import identity_table
-from csc_fairseq.data.manifest import IDENTITY_LEVELS, Manifest, identity_labels, read_manifest
+from csc_fairseq.data.manifest import IDENTITY_LEVELS, identity_labels, read_manifest
 from csc_fairseq.data.mixture_dataset import MixtureDataset
 from csc_fairseq.data.pool import RecordingPool
+from csc_fairseq.data.view_dataset import ViewDataset
 from csc_fairseq.errors import InputError
 from csc_fairseq.models.csc import unwrapped
 from csc_fairseq.options import option
@@ -33,6 +39,10 @@ class CscPretrainingConfig(MixingConfig):
     valid_recordings: int = option(
         128, "validation targets: this many recordings of a validation manifest, evenly spaced; 0: all"
     )
+    fixed_mixtures: Optional[str] = option(
+        None, "manifest of fixed mixtures to train on beside those that are mixed; null: none"
+    )
+    fixed_share: float = option(0.5, "share of training items that are parts of them")
 
 
 @register_task("csc_pretraining", dataclass=CscPretrainingConfig)
@@ -44,37 +54,43 @@ class CscPretrainingTask(MixtureTask):
         if cfg.identity not in IDENTITY_LEVELS:
             raise InputError(f"task.identity is {cfg.identity!r}; choose one of {', '.join(IDENTITY_LEVELS)}")
 
-    def _manifest(self, split: str) -> Manifest:
+    def _path(self, split: str) -> Path:
         path = manifest_path(self.cfg, split)
         if split == "valid" and path.with_name("train.tsv").exists() and not path.exists():
             raise InputError(
                 f"{path}: not found; hold recordings out with `csc prepare folders --valid-per-speaker N`, or train without "
                 "validation (dataset.disable_validation=true)"
             )
-        return read_manifest(path)
+        return path
 
     def _training_identities(self) -> list[str]:
-        return identity_table(identity_labels(self._manifest("train"), self.cfg.identity))
+        path = self._path("train")
+        if are_fixed_mixtures(path):
+            return identity_table(source_labels(read_fixed_mixtures(path), self.cfg.identity))
+        return identity_table(identity_labels(read_manifest(path), self.cfg.identity))
 
     def load_dataset(self, split: str, combine: bool = False, **kwargs) -> None:
-        """Makes the dataset of a split; every split but `train` has fixed mixes."""
+        """Makes the dataset of a split; every split but `train` is the same in all epochs.
+
+        A manifest of fixed mixtures is not mixed: its items are parts of them.
+        """
         if combine and split != "train":
             raise InputError("dataset.combine_valid_subsets is true; list the subsets in dataset.valid_subset instead")
+        path = self._path(split)
+        self.datasets[split] = self._parts_of(path, split) if are_fixed_mixtures(path) else self._mixed(path, split)
+
+    def _mixed(self, path: Path, split: str) -> ViewDataset:
+        """Recordings of a manifest, mixed."""
         cfg, fixed = self.cfg, split != "train"
-        manifest = self._manifest(split)
+        manifest = read_manifest(path)
         labels = identity_labels(manifest, cfg.identity)
-        table = {name: row for row, name in enumerate(self.identities)}
-        pool = RecordingPool(manifest, labels, table, *reading(cfg), domains(cfg, manifest))
-        indices = None
+        pool = RecordingPool(manifest, labels, self._table(), *reading(cfg), domains(cfg, manifest))
         if fixed:
-            indices = evenly_spaced(len(manifest), cfg.valid_recordings)
-            unknown = int((pool.identities < 0).sum())
-            if unknown:
-                logger.warning(
-                    f"{manifest.path}: {unknown} of {len(labels)} recordings have an identity that is not in training; "
-                    "with a table of global vectors they count for separation and view_eer, not for accuracy and bound"
-                )
-        self.datasets[split] = MixtureDataset(
+            _tell_of_strangers(pool)
+        given = None
+        if cfg.fixed_mixtures and not fixed:
+            given = self._views(read_fixed_mixtures(cfg.fixed_mixtures))
+        return MixtureDataset(
             pool,
             mixing_options(cfg),
             cfg.seed,
@@ -82,16 +98,39 @@ class CscPretrainingTask(MixtureTask):
             noise=noise_bank(cfg),
             rirs=rir_bank(cfg),
             fixed=fixed,
-            indices=indices,
+            indices=evenly_spaced(len(manifest), cfg.valid_recordings) if fixed else None,
             skip_bad=cfg.skip_bad,
+            given=given,
+            given_share=cfg.fixed_share,
         )
+
+    def _parts_of(self, path: Path, split: str) -> ViewDataset:
+        """Parts of fixed mixtures."""
+        cfg, fixed = self.cfg, split != "train"
+        if cfg.fixed_mixtures and not fixed:
+            raise InputError(f"{path}: is of fixed mixtures, so nothing is mixed; leave task.fixed_mixtures out")
+        mixtures = read_fixed_mixtures(path)
+        views = self._views(mixtures)
+        indices = evenly_spaced(len(mixtures), cfg.valid_recordings) if fixed else None
+        return FixedMixtureDataset(mixtures, views, cfg.seed, split, fixed, indices, cfg.skip_bad)
+
+    def _views(self, mixtures: FixedMixtures) -> FixedViews:
+        cfg = self.cfg
+        labels = source_labels(mixtures, cfg.identity)
+        views = FixedViews(mixtures, labels, self._table(), mixing_options(cfg), cfg.resample, cfg.cache_megabytes)
+        _tell_of_strangers(views.sources)
+        return views
+
+    def _table(self) -> dict[str, int]:
+        """Rows of the training identities."""
+        return {name: row for row, name in enumerate(self.identities)}
 
     def get_batch_iterator(self, dataset, *args, **kwargs):
         """fairseq's. It drops an epoch's last batch, full or not: InputError for training sets of less than two batches a rank."""
         needed = 2 * (kwargs.get("max_sentences") or 1) * kwargs.get("num_shards", 1)
         if not dataset.fixed and len(dataset) < needed:
             raise InputError(
-                f"{dataset.pool.manifest.path}: {len(dataset)} recordings, fewer than two batches for each of "
+                f"{dataset.manifest.path}: {len(dataset)} recordings, fewer than two batches for each of "
                 f"{kwargs.get('num_shards', 1)} ranks ({needed}); lower dataset.batch_size or add recordings"
             )
         return super().get_batch_iterator(dataset, *args, **kwargs)
@@ -117,6 +156,15 @@ class CscPretrainingTask(MixtureTask):
         if scaler is None or scaler.get_scale() >= scale:  # an overflow lowers it
             unwrapped(model).commit()
         self._end_step()
+
+
+def _tell_of_strangers(pool: RecordingPool) -> None:
+    """A warning if identities of a pool have no row in the table."""
+    if unknown := int((pool.identities < 0).sum()):
+        logger.warning(
+            f"{pool.manifest.path}: {unknown} of {len(pool)} recordings have an identity that is not in training; "
+            "with a table of global vectors they count for separation and view_eer, not for accuracy and bound"
+        )
 
 
 def evenly_spaced(total: int, count: int) -> list[int] | None:

@@ -49,7 +49,8 @@ class MixingConfig(FairseqDataclass):
     random_sign: bool = option(True, "turn half of all talkers upside down: the sign of a recording means nothing")
     cache_megabytes: int = option(
         1024,
-        "decoded audio that a data worker keeps in memory, each of speech, noise and rir; the rest is read in crops",
+        "decoded audio that a data worker keeps in memory, each of speech, noise, rir and fixed mixtures; the rest is read in "
+        "crops",
     )
     rebuild_batches: bool = option(True, "read by fairseq: draw a new order every epoch, though data workers live on")
     seed: int = option(1, "key of every random choice in mixing, with the epoch and the index")

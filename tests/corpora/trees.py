@@ -264,3 +264,61 @@ def voxconverse(root: Path) -> Path:
             root / "voxconverse" / split / f"{name}.rttm", [f"SPEAKER {name} 1 0.40 1.00 <NA> <NA> spk00 <NA> <NA>"]
         )
     return root
+
+
+LIBRIMIX = {
+    "train-100": ("103-1240-0003_1235-135887-0017", "103-1241-0000_27-123349-0001", "1235-135883-0001_27-124992-0010"),
+    "train-360": ("14-208-0001_16-122827-0000",),
+    "dev": ("84-121123-0001_174-50561-0000",),
+    "test": ("61-70968-0000_121-123852-0001", "61-70970-0000_237-126133-0001", "121-127105-0000_260-123286-0001"),
+}
+
+
+def librimix(root: Path, seconds: float = SECONDS) -> Path:
+    """Libri2Mix at 16 kHz, mode min, all kinds of mixtures and their tables, whose paths are of another machine."""
+    place = root / "wav16k" / "min"
+    for subset, names in LIBRIMIX.items():
+        tables: dict[str, list[str]] = {kind: [] for kind in ("mix_clean", "mix_both", "mix_single")}
+        for name in names:
+            first, second = (
+                voice(int(talker), int(chapter) % 1000 + int(number), seconds)
+                for talker, chapter, number in (utterance.split("-") for utterance in name.split("_"))
+            )
+            noise = (0.01 * np.random.default_rng(len(first)).standard_normal(len(first))).astype(np.float32)
+            files = {"s1": first, "s2": second, "noise": noise, "mix_clean": first + second}
+            files |= {"mix_both": first + second + noise, "mix_single": first + noise}
+            for folder, samples in files.items():
+                write_recording(place / subset / folder / f"{name}.wav", samples)
+            for kind, rows in tables.items():
+                used = {"mix_clean": ("s1", "s2"), "mix_both": ("s1", "s2", "noise"), "mix_single": ("s1", "noise")}[
+                    kind
+                ]
+                paths = [f"/elsewhere/{subset}/{folder}/{name}.wav" for folder in (kind, *used)]
+                rows.append(",".join([name, name, *paths, str(len(first))]))
+        for kind, rows in tables.items():
+            sources = (
+                ["source_1_path"] + ["source_2_path"] * (kind != "mix_single") + ["noise_path"] * (kind != "mix_clean")
+            )
+            header = ",".join(["mixture_ID", "original_mixture_ID", "mixture_path", *sources, "length"])
+            write_text(place / "metadata" / f"mixture_{subset}_{kind}.csv", [header, *rows])
+        write_text(place / "metadata" / f"metrics_{subset}_mix_clean.csv", ["not read"])
+    return root
+
+
+WSJ0_2MIX = {
+    "tr": ("01aa010b_0.97482_209a010p_-0.97482", "20ac010x_1e-05_01ao030v_-1e-05"),
+    "cv": ("01aa010k_1.3_209a010p_-1.3",),
+    "tt": ("050a0501_1.7_441c020n_-1.7", "441c020o_0_22ga010c_0"),
+}
+
+
+def wsj0_2mix(root: Path, seconds: float = SECONDS) -> Path:
+    """WSJ0-2mix at 8 kHz, mode min; a level is as small as Python writes it, and beside the folders is a list of scales."""
+    for part, names in WSJ0_2MIX.items():
+        folder = root / "2speakers" / "wav8k" / "min" / part
+        for number, name in enumerate(names):
+            sources = [voice(speaker, number, 2 * seconds)[::2] for speaker in (len(part) + number, 50 + number)]
+            for place, samples in (("mix", sum(sources)), ("s1", sources[0]), ("s2", sources[1])):
+                write_recording(folder / place / f"{name}.wav", samples, 8000)
+        write_text(folder / "scaling.mat", ["not read"])
+    return root

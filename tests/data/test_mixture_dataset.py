@@ -7,10 +7,13 @@ import torch
 from torch.utils.data import DataLoader
 
 from csc_fairseq.data.augment import NoiseBank, RirBank
+from csc_fairseq.data.fixed_mixtures import read_fixed_mixtures
+from csc_fairseq.data.fixed_views import FixedViewPlan, FixedViews
 from csc_fairseq.data.mixing_plans import MixingOptions
 from csc_fairseq.data.mixture_dataset import MixtureDataset
 from csc_fairseq.data.pool import RecordingError
 from csc_fairseq.errors import InputError
+from tests.making import voice, write_recording, write_recordings
 
 VIEW = 4000
 OPTIONS = MixingOptions(view_frames=VIEW, noise_probability=0.5, rir_probability=0.5)
@@ -217,3 +220,45 @@ def test_a_corpus_that_is_gone_is_not_skipped(corrupt_dataset):
         file.unlink()
     with pytest.raises(RecordingError, match=r"no such file.*10 targets in a row"):
         dataset[0]
+
+
+@pytest.fixture
+def given(tmp_path):
+    """Views of two fixed mixtures: of spk0 and a stranger, and of spk2 and spk0."""
+    path = write_recordings(
+        tmp_path / "given.tsv", {f"{i}.wav": voice(7, i, 0.6) + voice(8, i, 0.6) for i in (0, 1)}
+    ).path
+    for i in (0, 1):
+        for speaker in (7, 8):
+            write_recording(path.with_suffix("") / f"{speaker}_{i}.wav", voice(speaker, i, 0.6))
+    path.with_suffix(".sources").write_text("7_0.wav\t8_0.wav\n7_1.wav\t8_1.wav\n")
+    path.with_suffix(".speakers").write_text("spk0\tstranger\nspk2\tspk0\n")
+    mixtures = read_fixed_mixtures(path)
+    return FixedViews(mixtures, mixtures.speakers, {"spk0": 0, "spk1": 1, "spk2": 2}, OPTIONS)
+
+
+def test_given_mixtures_take_the_place_of_some_items_and_change_no_others(make_dataset, given):
+    plain, dataset = make_dataset(), make_dataset(given=given, given_share=0.5)
+    replaced = [isinstance(dataset.plans(index)[0], FixedViewPlan) for index in range(len(dataset))]
+    assert 0 < sum(replaced) < len(dataset)
+    for index in range(len(dataset)):
+        if not replaced[index]:
+            assert dataset.plans(index) == plain.plans(index)
+            np.testing.assert_array_equal(dataset[index][1][0].samples, plain[index][1][0].samples)
+    assert epoch_bytes(loader(make_dataset(given=given, given_share=0.0), 0)) == epoch_bytes(loader(plain, 0))
+    assert epoch_bytes(loader(dataset, 2)) == epoch_bytes(loader(dataset, 0))
+    drawn = [dataset.plans(index) for index in range(len(dataset))]
+    dataset.set_epoch(2)
+    assert drawn != [dataset.plans(index) for index in range(len(dataset))]
+
+
+def test_talkers_of_given_mixtures_are_those_of_the_pool(make_dataset, given):
+    dataset = make_dataset(given=given, given_share=1.0)
+    batch = dataset.collater([dataset[index] for index in range(len(dataset))])
+    pairs = set(zip(batch["talkers"].flatten().tolist(), batch["identities"].flatten().tolist(), strict=True))
+    assert pairs == {(0, 0), (2, 2), (5, -1)}  # the stranger has a number beyond those of the pool
+    keys = set(batch["net_input"]["recordings"].flatten().tolist())
+    assert keys == set(given.sources.keys(range(4)).tolist())
+    assert dataset.talker(len(dataset.pool) + 1) == ("stranger", "8_0.wav")
+    with pytest.raises(InputError, match="fixed_share is 1.5"):
+        make_dataset(given=given, given_share=1.5)

@@ -1,11 +1,11 @@
-"""Corpora as they are published: prepared, checked, trained on with noise and rooms, and evaluated on their own trials."""
+"""Corpora as they are published: prepared, checked, trained on with noise and rooms, and evaluated on their trials or mixtures."""
 
 from pathlib import Path
 
 import pytest
 
 from csc_fairseq.cli.main import main
-from tests.corpora.trees import librispeech, musan, rirs, voxceleb1
+from tests.corpora.trees import librimix, librispeech, musan, rirs, voxceleb1
 from tests.integration.running import logged, train
 
 pytestmark = pytest.mark.slow
@@ -32,3 +32,23 @@ def test_from_a_corpus_to_a_training(tmp_path: Path):
     csc("evaluate", "--encoder", "mfcc", "--manifest", tmp_path / "b" / "all.tsv", "--trials", tmp_path / "b" / "vox1_H.trials",
         "--conditions", tmp_path / "clean.yaml", "--replicates", 10, "--jobs", 1, "--out", out)  # fmt: skip
     assert (out / "results.json").is_file()
+
+
+def test_from_fixed_mixtures_to_figures_on_them(tmp_path: Path):
+    """Trained on a corpus and on mixtures of its speakers, validated and evaluated on mixtures of others."""
+    data, mixed = tmp_path / "data", tmp_path / "mixed"
+    librispeech(tmp_path / "libri", seconds=1.2)
+    librimix(tmp_path / "Libri2Mix", seconds=1.2)
+    csc("prepare", "librispeech", tmp_path / "libri", "--out", data)
+    csc("prepare", "librimix", tmp_path / "Libri2Mix", "--out", mixed)
+    for suffix in ("tsv", "sources", "speakers"):
+        (data / f"valid.{suffix}").write_text((mixed / f"dev.{suffix}").read_text())
+    run = train(data, tmp_path / "run", "optimization.max_update=3", f"task.fixed_mixtures={mixed}/train.tsv")
+    assert len(logged(run)) == 3, run.stderr[-3000:]
+    assert -60 < float(logged(run, "valid")[-1]["valid_si_snri"]) < 60
+    csc("mix", "--config-name", "csc_debug", f"task.data={mixed}", "task.view_seconds=0.5", "--out", tmp_path / "mixes")
+    assert len(list((tmp_path / "mixes").glob("*_source?.wav"))) == 4
+    model = tmp_path / "run" / "checkpoints" / "checkpoint_last.pt"
+    words = ("--mixtures", mixed / "test.tsv", mixed / "dev.tsv", "--encoder", model, "--replicates", 20)
+    csc("evaluate", *words, "--out", tmp_path / "evaluation")
+    assert (tmp_path / "evaluation" / "results.json").is_file()

@@ -14,6 +14,7 @@ import pytest
 from csc_fairseq.cli.main import main
 from csc_fairseq.cli.prepare_conversations import HELP
 from csc_fairseq.cli.prepare_corpora import KINDS
+from csc_fairseq.cli.prepare_mixtures import HELP as MIXTURES
 from tests.corpora import trees
 from tests.integration.running import BIN, QUICK, QUICK_TUNING, environment
 from tests.making import voice, write_recording
@@ -192,11 +193,12 @@ def test_corpora_of_the_manifests_readme(tmp_path, monkeypatch, capsys):
         "RIRS_NOISES",
         "ami",
         "voxconverse",
+        "Libri2Mix",
+        "wsj0-mix",
     ):
-        tree = {"CN-Celeb_flac": "cnceleb", "cv-corpus/en": "commonvoice", "RIRS_NOISES": "rirs"}.get(
-            name, name.lower()
-        )
-        getattr(trees, tree)(data / name)
+        other = {"CN-Celeb_flac": "cnceleb", "cv-corpus/en": "commonvoice", "RIRS_NOISES": "rirs"}
+        other |= {"Libri2Mix": "librimix", "wsj0-mix": "wsj0_2mix"}
+        getattr(trees, other.get(name, name.lower()))(data / name)
     rows = ["file,who,part"]
     for speaker in range(4):
         for take in range(2):
@@ -211,7 +213,7 @@ def test_corpora_of_the_manifests_readme(tmp_path, monkeypatch, capsys):
         words = shlex.split(line.replace("/data/", f"{data}/"))
         assert main(words[1:]) == 0, line
         shown[words[2]] = capsys.readouterr().out.replace(str(data), "/data")
-    assert set(shown) == {*KINDS, *HELP, "table"}
+    assert set(shown) == {*KINDS, *HELP, *MIXTURES, "table"}
     (example,) = re.findall(r"lists of a few lines:\n\n((?:    .*\n)+)", text)
     assert shown["voxceleb1"] == textwrap.dedent(example)
 

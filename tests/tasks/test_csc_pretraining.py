@@ -7,9 +7,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from csc_fairseq.cli.main import main
 from csc_fairseq.errors import InputError
 from csc_fairseq.models.csc import CscConfig, CscModel, unwrapped
 from csc_fairseq.tasks.csc_pretraining import CscPretrainingConfig, CscPretrainingTask, evenly_spaced
+from tests.corpora.trees import librimix
 from tests.making import tiny
 
 
@@ -74,6 +76,46 @@ def test_missing_validation_manifest_names_the_remedy(voices, tmp_path):
         (tmp_path / name).write_text((voices / name).read_text())
     with pytest.raises(InputError, match="valid.tsv: not found; .*--valid-per-speaker"):
         build(tmp_path).load_dataset("valid")
+
+
+@pytest.fixture(scope="module")
+def mixtures(once) -> Path:
+    """Folder with train.tsv and dev.tsv of a small Libri2Mix."""
+
+    def fill(folder: Path) -> None:
+        root = librimix(folder / "Libri2Mix", seconds=1.1)
+        assert main(["prepare", "librimix", str(root), "--out", str(folder), "--subsets", "train-100", "dev"]) == 0
+
+    return once("mixtures_to_train_on", fill)
+
+
+def test_validation_on_fixed_mixtures(voices, mixtures, tmp_path, caplog):
+    for name in ("train.tsv", "train.spk"):
+        (tmp_path / name).write_text((voices / name).read_text())
+    for suffix in ("tsv", "sources", "speakers"):
+        (tmp_path / f"valid.{suffix}").write_text((mixtures / f"train.{suffix}").read_text())
+    task = build(tmp_path, valid_recordings=2, fixed_mixtures=str(mixtures / "dev.tsv"), fixed_share=0.3)
+    task.load_dataset("valid")
+    assert "6 of 6 recordings have an identity that is not in training" in caplog.text
+    valid = task.dataset("valid")
+    assert len(valid) == 2 and {plan.mixture for plan in valid.plans(1)} & {1}
+    before = valid[1][1][0].samples
+    valid.set_epoch(3)
+    assert (valid[1][1][0].samples == before).all()
+    task.load_dataset("train")
+    kinds = [type(task.dataset("train").plans(index)[0]).__name__ for index in range(32)]
+    assert 3 <= kinds.count("FixedViewPlan") <= 16 and kinds.count("MixingPlan") == 32 - kinds.count("FixedViewPlan")
+
+
+def test_training_on_fixed_mixtures_alone(mixtures):
+    task = build(mixtures)
+    assert task.identities == [f"librispeech/{number}" for number in (103, 1235, 27)]
+    task.load_dataset("train")
+    batch = task.dataset("train").collater([task.dataset("train")[index] for index in range(3)])
+    assert batch["present"].all() and sorted(set(batch["identities"].flatten().tolist())) == [0, 1, 2]
+    assert len(build(mixtures, identity="utterance").identities) == 6
+    with pytest.raises(InputError, match="nothing is mixed; leave task.fixed_mixtures out"):
+        build(mixtures, fixed_mixtures=str(mixtures / "dev.tsv")).load_dataset("train")
 
 
 def test_weights_of_other_identities_are_not_taken(voices):

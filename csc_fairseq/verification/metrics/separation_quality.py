@@ -32,13 +32,15 @@ class Separation:
     sdri: float
 
 
-def separation_quality(estimates: np.ndarray, mixture: Mixture, sample_rate: int) -> Separation:
+def separation_quality(
+    estimates: np.ndarray, mixture: Mixture, sample_rate: int, taps: int | None = None
+) -> Separation:
     """Which stream holds which talker, and how much better the streams are than the mixture.
 
     Args:
         estimates: float32 [C, T], separated streams in any order, of any scale.
         mixture: the mixture. The references are its sources as heard, scaled and reverberated.
-        sample_rate: Hz.
+        sample_rate: Hz. taps: see `sdr`.
 
     Raises:
         InputError: NaN or infinite samples in a stream.
@@ -50,7 +52,7 @@ def separation_quality(estimates: np.ndarray, mixture: Mixture, sample_rate: int
     ratios = si_snr(streams.unsqueeze(1), sources)
     own = assign_streams(ratios.numpy())
     si_snri = ratios[own, torch.arange(len(sources))] - si_snr(mixed, sources)
-    sdri = sdr(streams[own], sources, sample_rate) - sdr(mixed, sources, sample_rate)
+    sdri = sdr(streams[own], sources, sample_rate, taps) - sdr(mixed, sources, sample_rate, taps)
     return Separation(tuple(own.tolist()), float(si_snri.mean()), float(sdri.mean()))
 
 
@@ -66,19 +68,20 @@ def assign_streams(ratios: np.ndarray) -> np.ndarray:
     return linear_sum_assignment(ratios.T, maximize=True)[1]
 
 
-def sdr(estimates: Tensor, references: Tensor, sample_rate: int) -> Tensor:
+def sdr(estimates: Tensor, references: Tensor, sample_rate: int, taps: int | None = None) -> Tensor:
     """Signal-to-distortion ratio of BSS-eval (Vincent et al. 2006) in dB, larger is better, within ±LIMIT_DB.
 
-    The part of the estimate that a filter of FILTER_SECONDS can make from the reference is signal. The rest is distortion.
+    The part of the estimate that a filter can make from the reference is signal. The rest is distortion.
 
     Args:
         estimates, references: (..., T), compared row by row; no reference is silent.
         sample_rate: Hz.
+        taps: of the filter; None: as many as FILTER_SECONDS have.
 
     Returns:
         (...) dB, float64.
     """
-    taps = round(FILTER_SECONDS * sample_rate)
+    taps = taps or round(FILTER_SECONDS * sample_rate)
     rows = [signals.double().reshape(-1, signals.shape[-1]) for signals in (estimates, references)]
     # One row at a time: PyTorch's solver for several systems fails with more than one thread (at least from 2.5 to 2.13).
     ratios = [

@@ -1,0 +1,42 @@
+"""What `csc check` finds wrong with fixed mixtures, beyond their manifest: sources and speakers."""
+
+from functools import partial
+from pathlib import Path
+
+from csc_fairseq.corpora.problems import Problem, unreadable
+from csc_fairseq.data.fixed_mixtures import SOURCES, SPEAKERS, FixedMixtures, read_fixed_mixtures
+from csc_fairseq.data.parallel import parallel_map
+from csc_fairseq.errors import InputError
+
+
+def check_mixtures(
+    path: Path, sample_rate: int, resample: bool = False, jobs: int = 4, progress: str | None = None
+) -> list[Problem]:
+    """Problems of the files of sources and speakers of a manifest, and of the sources themselves, in the order of the mixtures.
+
+    Files: the first that is wrong. Sources: missing or unreadable, of another rate (Hz) or number of samples than the mixture.
+    Arguments as of `check_manifest`, which finds what is wrong with the manifest.
+    """
+    try:
+        mixtures = read_fixed_mixtures(path)
+    except InputError as error:
+        text = str(error)
+        file = next((beside for beside in _files(path) if text.startswith(f"{beside}:")), None)
+        return [] if file is None else [unreadable(file, error)]  # the manifest's faults are told already
+    fault = partial(_fault, mixtures, sample_rate, resample)
+    found = parallel_map(fault, range(len(mixtures)), jobs, progress)
+    sources = path.with_suffix(f".{SOURCES}")
+    return [Problem(sources, line, message) for line, message in enumerate(found, start=1) if message]
+
+
+def _fault(mixtures: FixedMixtures, sample_rate: int, resample: bool, index: int) -> str:
+    try:
+        mixtures.require_fitting(index, sample_rate, resample)
+    except InputError as error:
+        return str(error).removeprefix(f"{mixtures.place(index)}: ")
+    return ""
+
+
+def _files(path: Path) -> list[Path]:
+    """Files beside the manifest, as complaints name them."""
+    return [path.absolute().with_suffix(f".{suffix}") for suffix in (SOURCES, SPEAKERS)]

@@ -1,0 +1,1 @@
+"""What `csc evaluate --mixtures` does."""

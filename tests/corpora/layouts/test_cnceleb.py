@@ -16,7 +16,7 @@ def test_training_and_evaluation(tmp_path: Path, capsys: pytest.CaptureFixture[s
     names = {f"{split}.{suffix}" for split in ("train", "eval") for suffix in ("tsv", "spk", "session")}
     assert set(contents(out)) == names | {"report.txt", "eval.trials"}
     train, evaluation = read_manifest(out / "train.tsv"), read_manifest(out / "eval.tsv")
-    assert train.names[:2] == ("data/id00804/singing-01-001.flac", "data/id00804/singing-01-002.flac")
+    assert tuple(train.names[:2]) == ("data/id00804/singing-01-001.flac", "data/id00804/singing-01-002.flac")
     assert read_labels(train, "spk") == ["cnceleb/id00804"] * 3 + ["cnceleb/id00805"] * 3
     assert read_labels(train, "session")[1:3] == ["cnceleb/id00804/singing-01", "cnceleb/id00804/vlog-01"]
     assert list(zip(evaluation.names, read_labels(evaluation, "session"), strict=True))[3:5] == [

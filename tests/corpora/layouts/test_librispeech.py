@@ -27,7 +27,7 @@ def test_official_roles_labels_and_texts(root: Path, tmp_path: Path, capsys: pyt
     assert set(contents(tmp_path)) == names | {"report.txt", "speakers.txt"}
     train = read_manifest(tmp_path / "train.tsv")
     assert train.root == root and set(train.frames.tolist()) == {FRAMES}
-    assert train.names[:4] == (
+    assert tuple(train.names[:4]) == (
         "train-clean-100/19/198/19-198-0000.flac",
         "train-clean-100/19/198/19-198-0001.flac",
         "train-clean-100/19/198/19-198-0002.flac",

@@ -26,7 +26,7 @@ def test_voxceleb1_sets_labels_and_trials(tmp_path: Path, capsys: pytest.Capture
     }
     assert set(contents(out)) == labels | {"report.txt", "speakers.txt", "vox1_O_cleaned.trials", "vox1_H.trials"}
     train, test = read_manifest(out / "train.tsv"), read_manifest(out / "test.tsv")
-    assert train.names[:3] == (
+    assert tuple(train.names[:3]) == (
         "wav/id10001/8jEAjG6SegY/00001.wav",
         "wav/id10001/8jEAjG6SegY/00002.wav",
         "wav/id10001/x6uYqmx31kE/00001.wav",

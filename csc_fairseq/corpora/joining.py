@@ -35,12 +35,8 @@ from csc_fairseq.errors import InputError
 
 SPLITS = ("train", "valid", "dev", "test")
 UNKNOWN_GENDER = "unknown"
-_READ = (
-    "spk",
-    "cluster",
-    "gender",
-    "txt",
-)  # label files that a folder may lack; `session` and `domain` are always known
+# Label files that a folder may lack; `session` and `domain` are always known.
+_READ = ("spk", "cluster", "gender", "txt")
 
 
 @dataclass(frozen=True)
@@ -61,7 +57,7 @@ def join(folders: Sequence[Path], equal_labels: str | None = None) -> Joined:
     InputError, naming both places: a folder without manifests, or given twice; a recording that is there twice, in one split or in
     two; a label of two folders; with SAME, a speaker of one folder's dev or test in another split of another folder.
     """
-    folders = [folder.absolute() for folder in folders]
+    folders = [Path(os.path.abspath(folder)) for folder in folders]
     if len(folders) < 2 or len(set(folders)) < len(folders):
         raise InputError(f"{' and '.join(map(str, folders))}: expected at least two folders, each once; correct them")
     found = [_manifests(folder) for folder in folders]

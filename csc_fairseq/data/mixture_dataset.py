@@ -13,6 +13,7 @@ from csc_fairseq.data.mixing_plans import MixingOptions, MixingPlan, check_pool,
 from csc_fairseq.data.pool import RecordingError, RecordingPool
 from csc_fairseq.data.rendering import Mixture, render
 from csc_fairseq.data.rng import generator
+from csc_fairseq.data.weighted_targets import WeightedTargets
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +24,8 @@ class MixtureDataset(FairseqDataset):
     """Items are target recordings. Each item is a list of options.views mixtures (our choice).
 
     All draws are keyed by (seed, split_key, epoch, recording). So they are the same for any number of workers, in a second
-    run, and after a resume.
+    run, and after a resume. Where the pool has weights, recordings are targets as often as these say, other ones in every epoch and
+    each time in other mixtures; a fixed dataset has every target once.
 
     fixed: the same mixtures in every epoch, with the final single-talker share (for validation). indices: recordings that
     are targets (default: all); interferers always come from the whole pool. skip_bad: if a recording is unreadable or
@@ -52,7 +54,11 @@ class MixtureDataset(FairseqDataset):
         self.noise = noise
         self.rirs = rirs
         self.fixed = fixed
-        self.targets = np.arange(len(pool)) if indices is None else np.asarray(indices, dtype=np.int64)
+        self._targets = np.arange(len(pool)) if indices is None else np.asarray(indices, dtype=np.int64)
+        self._weighted = None
+        if pool.weights is not None and not fixed:
+            domains = pool.domains[self._targets]
+            self._weighted = WeightedTargets(self._targets, domains, pool.weights, (seed, split_key))
         self.skip_bad = skip_bad
         self.prior_entropy = self._prior_entropy()
         # Shared memory: fairseq's workers live for several epochs and would not see the change of a plain attribute.
@@ -63,10 +69,11 @@ class MixtureDataset(FairseqDataset):
         pool, options = self.pool, self.options
         known = np.zeros(pool.group_count, dtype=bool)
         known[pool.groups[pool.identities >= 0]] = True
+        once = np.bincount(self._targets, minlength=len(pool))
         return sampling_entropy(
             pool.groups,
-            pool.frames,
-            np.bincount(self.targets, minlength=len(pool)),
+            pool.amounts,
+            once if self._weighted is None else self._weighted.expected(len(pool)),
             known,
             options.sources,
             options.single_talker_share,
@@ -75,7 +82,12 @@ class MixtureDataset(FairseqDataset):
         )
 
     def __len__(self) -> int:
-        return len(self.targets)
+        return len(self._targets) if self._weighted is None else len(self._weighted)
+
+    @property
+    def targets(self) -> np.ndarray:
+        """The recording of every item in the current epoch; int64 [len]."""
+        return self._targets if self._weighted is None else self._weighted.of_epoch(self.epoch)[0]
 
     @property
     def epoch(self) -> int:
@@ -91,7 +103,10 @@ class MixtureDataset(FairseqDataset):
         target = int(self.targets[index])
         epoch = "fixed" if self.fixed else self.epoch
         share = self.options.single_talker_share if self.fixed else self.options.single_talker_share_at(self.epoch)
-        rng = generator(self.seed, self.split_key, epoch, target, *([attempt] if attempt else []))
+        key: list[int | str] = [self.seed, self.split_key, epoch, target]
+        if self._weighted is not None:  # a target may come twice in an epoch
+            key.append(f"round {self._weighted.of_epoch(self.epoch)[1][index]}")
+        rng = generator(*key, *([attempt] if attempt else []))
         if attempt:
             target = self._substitute(target, rng)
         return draw_plans(self.options, self.pool, target, rng, share, self.noise, self.rirs)

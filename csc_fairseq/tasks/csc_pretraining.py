@@ -15,7 +15,15 @@ from csc_fairseq.data.pool import RecordingPool
 from csc_fairseq.errors import InputError
 from csc_fairseq.models.csc import unwrapped
 from csc_fairseq.options import option
-from csc_fairseq.tasks.mixing_config import MixingConfig, domains, mixing_options, noise_bank, reading, rir_bank
+from csc_fairseq.tasks.mixing_config import (
+    MixingConfig,
+    domain_weights,
+    domains,
+    mixing_options,
+    noise_bank,
+    reading,
+    rir_bank,
+)
 from csc_fairseq.tasks.mixture_task import MixtureTask, manifest_path
 from csc_fairseq.training.mixed_precision import grad_scaler
 
@@ -64,7 +72,8 @@ class CscPretrainingTask(MixtureTask):
         manifest = self._manifest(split)
         labels = identity_labels(manifest, cfg.identity)
         table = {name: row for row, name in enumerate(self.identities)}
-        pool = RecordingPool(manifest, labels, table, *reading(cfg), domains(cfg, manifest))
+        weights = None if fixed else domain_weights(cfg)
+        pool = RecordingPool(manifest, labels, table, *reading(cfg), domains(cfg, manifest), weights)
         indices = None
         if fixed:
             indices = evenly_spaced(len(manifest), cfg.valid_recordings)

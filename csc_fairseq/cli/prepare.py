@@ -7,6 +7,7 @@ from csc_fairseq.cli import (
     prepare_conversations,
     prepare_corpora,
     prepare_folders,
+    prepare_join,
     prepare_mixtures,
     prepare_table,
     prepare_transcripts,
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     prepare_table.add_kind(kinds)
     prepare_audio.add_kind(kinds)
     prepare_transcripts.add_kind(kinds)
+    prepare_join.add_kind(kinds)
     prepare_corpora.add_kinds(kinds)
     prepare_conversations.add_kinds(kinds)
     prepare_mixtures.add_kinds(kinds)

@@ -12,11 +12,12 @@ def summary(splits: Mapping[str, Sequence[Recording]], sample_rate: int) -> list
     recordings = [recording for own in splits.values() for recording in own]
     labels = [what for what in ("speaker", "session") if any(getattr(one, what) for one in recordings)]
     headers = "".join(f" {label}s".rjust(10) for label in labels)
-    rows = [f"{'split':<12}{headers} {'recordings':>11} {'hours':>8}"]
+    width = max([12, *map(len, splits)])
+    rows = [f"{'split':<{width}}{headers} {'recordings':>11} {'hours':>8}"]
     for split, own in splits.items():
         counts = "".join(f" {len({getattr(one, label) for one in own} - {''}):>9}" for label in labels)
         hours = sum(one.frames for one in own) / sample_rate / 3600
-        rows.append(f"{split:<12}{counts} {len(own):>11} {hours:>8.2f}")
+        rows.append(f"{split:<{width}}{counts} {len(own):>11} {hours:>8.2f}")
     return rows
 
 

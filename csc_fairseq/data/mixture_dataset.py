@@ -12,11 +12,15 @@ from csc_fairseq.data.pool import RecordingPool
 from csc_fairseq.data.rendering import Mixture, render
 from csc_fairseq.data.rng import generator
 from csc_fairseq.data.view_dataset import ViewDataset
+from csc_fairseq.data.weighted_targets import WeightedTargets
 from csc_fairseq.errors import InputError
 
 
 class MixtureDataset(ViewDataset):
     """Items are target recordings, mixed with others of the pool.
+
+    Where the pool has weights, recordings are targets as often as these say, other ones in every epoch and each time in other
+    mixtures; a fixed dataset has every target once.
 
     Args:
         pool: of targets and interferers. noise, rirs: None for white noise, for no reverberation.
@@ -53,6 +57,10 @@ class MixtureDataset(ViewDataset):
         self._given = given
         self._given_share = given_share
         self._groups = pool.groups if given is None else np.append(pool.groups, _numbers(given.sources, pool))
+        self._weighted = None
+        if pool.weights is not None and not fixed:
+            domains = pool.domains[self._targets]
+            self._weighted = WeightedTargets(self._targets, domains, pool.weights, (seed, split_key))
         self.prior_entropy = self._prior_entropy()
 
     def _prior_entropy(self) -> float:
@@ -60,16 +68,28 @@ class MixtureDataset(ViewDataset):
         pool, options = self.pool, self.options
         known = np.zeros(pool.group_count, dtype=bool)
         known[pool.groups[pool.identities >= 0]] = True
+        once = np.bincount(self._targets, minlength=len(pool))
         return sampling_entropy(
             pool.groups,
-            pool.frames,
-            np.bincount(self.targets, minlength=len(pool)),
+            pool.amounts,
+            once if self._weighted is None else self._weighted.expected(len(pool)),
             known,
             options.sources,
             options.single_talker_share,
             pool.domains,
             options.same_domain_share,
         )
+
+    def __len__(self) -> int:
+        return len(self._targets) if self._weighted is None else len(self._weighted)
+
+    @property
+    def targets(self) -> np.ndarray:
+        """See the base."""
+        return self._targets if self._weighted is None else self._weighted.of_epoch(self.epoch)[0]
+
+    def _again(self, index: int) -> tuple[str, ...]:
+        return () if self._weighted is None else (f"round {self._weighted.of_epoch(self.epoch)[1][index]}",)
 
     def _draw(
         self, target: int, rng: np.random.Generator, key: tuple[int | str, ...]

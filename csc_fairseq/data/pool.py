@@ -1,5 +1,6 @@
 """Recordings to draw from: a manifest with a loader of crops and, for talkers, the identity of every recording."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +14,8 @@ from csc_fairseq.data.texts import Labels
 from csc_fairseq.errors import InputError
 
 CACHE_MEGABYTES = 1024  # 4.6 hours at 16 kHz
+WEIGHT_BOUNDS = (0.01, 100)  # of a domain: beyond, one corpus would hardly be heard
+WEIGHT_STEP = 1000  # weights count in thousandths, so that draws are of whole numbers, the same on every processor
 HEADER_READERS = 8  # threads; header reads wait for the disk, not for the processor
 
 
@@ -91,6 +94,10 @@ class RecordingPool(Recordings):
     group_labels: the distinct labels, sorted. groups: int64 [len], index of every recording's label in group_labels.
     identities: int64 [len], row of the table or −1. domains: int64 [len], number of every recording's domain, a corpus or channel;
     all the same if no domain_labels are given.
+
+    domain_weights: by domain label, how often its recordings are targets in an epoch, and how many times likelier than by their
+    length they interfere; other domains have 1. None: all have 1. weights: the same as float64 [domains], or None. InputError: a
+    domain that is not there, a weight out of WEIGHT_BOUNDS.
     """
 
     def __init__(
@@ -102,6 +109,7 @@ class RecordingPool(Recordings):
         resample: bool = False,
         cache_megabytes: int = CACHE_MEGABYTES,
         domain_labels: Sequence[str] | None = None,
+        domain_weights: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__(manifest, sample_rate, resample, cache_megabytes)
         for given in (labels, domain_labels):
@@ -116,11 +124,13 @@ class RecordingPool(Recordings):
         # Members of group g are _members[_bounds[g] : _bounds[g + 1]]: two arrays for any number of groups.
         self._members = np.argsort(self.groups, kind="stable")
         self._bounds = np.searchsorted(self.groups[self._members], np.arange(self.group_count + 1))
-        self._ends = np.cumsum(self.frames)
         self._several_domains = domain_labels is not None
         self.domains = np.zeros(len(manifest), dtype=np.int64)
+        domain_names: tuple[str, ...] = ("",)
         if domain_labels is not None:
-            self.domains = Labels.of(domain_labels).codes.astype(np.int64)
+            of_domains = Labels.of(domain_labels)
+            domain_names = of_domains.values
+            self.domains = of_domains.codes.astype(np.int64)
             # The recordings of domain d are _by_domain[_domain_bounds[d] : _domain_bounds[d + 1]].
             self._by_domain = np.argsort(self.domains, kind="stable")
             self._domain_bounds = np.searchsorted(self.domains[self._by_domain], np.arange(self.domains.max() + 2))
@@ -128,6 +138,29 @@ class RecordingPool(Recordings):
                 np.unique(self.domains * self.group_count + self.groups) // self.group_count
             )
             self._ends_by_domain = np.cumsum(self.frames[self._by_domain])
+        self.weights = None
+        self.amounts = self.frames  # int64 [len]: how likely each recording is to interfere, by any unit
+        if domain_weights is not None:
+            steps = self._weight_steps(domain_names, domain_weights)
+            self.weights = steps / WEIGHT_STEP
+            self.amounts = self.frames * steps[self.domains]
+        self._ends = np.cumsum(self.amounts)
+
+    def _weight_steps(self, names: Sequence[str], weights: Mapping[str, float]) -> np.ndarray:
+        """Weights of all domains in units of 1/WEIGHT_STEP; int64 [domains]."""
+        listed = ", ".join(map(repr, names[:8])) + (", …" if len(names) > 8 else "")
+        if unknown := sorted(set(weights) - set(names)):
+            raise InputError(
+                f"{self.manifest.path}: task.domain_weights has {unknown[0]!r}, which is no domain there; expected some of {listed}"
+            )
+        low, high = WEIGHT_BOUNDS
+        for name, weight in weights.items():
+            if not (math.isfinite(weight) and low <= weight <= high):
+                raise InputError(
+                    f"{self.manifest.path}: task.domain_weights of {name!r} is {weight}, expected {low:g} to {high:g}; to "
+                    "leave a corpus out, take it out of the manifest"
+                )
+        return np.array([round(weights.get(name, 1.0) * WEIGHT_STEP) for name in names], dtype=np.int64)
 
     def keys(self, recordings: Iterable[int]) -> np.ndarray:
         """A number for each of these recordings, int64, never negative; a file has the same one in every manifest.
@@ -146,7 +179,7 @@ class RecordingPool(Recordings):
         return self._members[self._bounds[group] : self._bounds[group + 1]]
 
     def draw(self, rng: np.random.Generator, like: int | None = None) -> int:
-        """A random recording, with a probability proportional to its length: every second of speech is equally likely.
+        """A random recording, with a probability proportional to its length, times the weight of its domain if there are weights.
 
         like: a recording, for one of its domain; None: for any.
         """

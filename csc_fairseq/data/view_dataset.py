@@ -49,7 +49,7 @@ class ViewDataset(FairseqDataset):
         self.seed = seed
         self.split_key = split_key
         self.fixed = fixed
-        self.targets = np.arange(len(manifest)) if indices is None else np.asarray(indices, dtype=np.int64)
+        self._targets = np.arange(len(manifest)) if indices is None else np.asarray(indices, dtype=np.int64)
         self.skip_bad = skip_bad
         # Shared memory: fairseq's workers live for several epochs and would not see the change of a plain attribute.
         self._epoch = torch.ones(1, dtype=torch.long).share_memory_()
@@ -76,7 +76,16 @@ class ViewDataset(FairseqDataset):
         raise NotImplementedError
 
     def __len__(self) -> int:
-        return len(self.targets)
+        return len(self._targets)
+
+    @property
+    def targets(self) -> np.ndarray:
+        """The target of every item in the current epoch; int64 [len]."""
+        return self._targets
+
+    def _again(self, index: int) -> tuple[str, ...]:
+        """What tells an item from others of its target in the epoch; nothing where there are none."""
+        return ()
 
     @property
     def epoch(self) -> int:
@@ -91,7 +100,7 @@ class ViewDataset(FairseqDataset):
         """Plans of item `index` in the current epoch. attempt: 0 for its own target, else a random target replaces it."""
         target = int(self.targets[index])
         epoch = "fixed" if self.fixed else self.epoch
-        key = (self.seed, self.split_key, epoch, target, *([attempt] if attempt else []))
+        key = (self.seed, self.split_key, epoch, target, *self._again(index), *([attempt] if attempt else []))
         rng = generator(*key)
         if attempt:
             target = self._substitute(target, rng)

@@ -21,7 +21,15 @@ from csc_fairseq.data.view_dataset import ViewDataset
 from csc_fairseq.errors import InputError
 from csc_fairseq.models.csc import unwrapped
 from csc_fairseq.options import option
-from csc_fairseq.tasks.mixing_config import MixingConfig, domains, mixing_options, noise_bank, reading, rir_bank
+from csc_fairseq.tasks.mixing_config import (
+    MixingConfig,
+    domain_weights,
+    domains,
+    mixing_options,
+    noise_bank,
+    reading,
+    rir_bank,
+)
 from csc_fairseq.tasks.mixture_task import MixtureTask, manifest_path
 from csc_fairseq.training.mixed_precision import grad_scaler
 
@@ -84,7 +92,8 @@ class CscPretrainingTask(MixtureTask):
         cfg, fixed = self.cfg, split != "train"
         manifest = read_manifest(path)
         labels = identity_labels(manifest, cfg.identity)
-        pool = RecordingPool(manifest, labels, self._table(), *reading(cfg), domains(cfg, manifest))
+        weights = None if fixed else domain_weights(cfg)
+        pool = RecordingPool(manifest, labels, self._table(), *reading(cfg), domains(cfg, manifest), weights)
         if fixed:
             _tell_of_strangers(pool)
         given = None

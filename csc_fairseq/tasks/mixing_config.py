@@ -46,6 +46,11 @@ class MixingConfig(FairseqDataclass):
         "share of mixtures whose interferers are of the target's corpus or channel: the line in train.domain, or without that file "
         "the top folder; 0: anybody interferes",
     )
+    domain_weights: Optional[dict[str, float]] = option(
+        None,
+        "by corpus or channel, as same_domain_share has them: how often recordings are targets in an epoch, and how many times "
+        "likelier than by their length they interfere, such as {libri: 2, vox2: 0.5}; others have 1; null: all have 1",
+    )
     random_sign: bool = option(True, "turn half of all talkers upside down: the sign of a recording means nothing")
     cache_megabytes: int = option(
         1024,
@@ -82,7 +87,12 @@ def reading(cfg: MixingConfig) -> tuple[int, bool, int]:
 
 def domains(cfg: MixingConfig, manifest: Manifest) -> Sequence[str] | None:
     """The domain of every recording; None where mixing does not ask for them. InputError for a faulty .domain file."""
-    return domain_labels(manifest) if cfg.same_domain_share else None
+    return domain_labels(manifest) if cfg.same_domain_share or cfg.domain_weights else None
+
+
+def domain_weights(cfg: MixingConfig) -> dict[str, float] | None:
+    """Weights of domains in training; None: all have 1."""
+    return dict(cfg.domain_weights) if cfg.domain_weights else None
 
 
 def noise_bank(cfg: MixingConfig) -> NoiseBank | None:

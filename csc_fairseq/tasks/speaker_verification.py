@@ -15,7 +15,15 @@ from csc_fairseq.data.pool import RecordingPool
 from csc_fairseq.data.speaker_dataset import SpeakerDataset
 from csc_fairseq.errors import InputError
 from csc_fairseq.options import option
-from csc_fairseq.tasks.mixing_config import MixingConfig, domains, mixing_options, noise_bank, reading, rir_bank
+from csc_fairseq.tasks.mixing_config import (
+    MixingConfig,
+    domain_weights,
+    domains,
+    mixing_options,
+    noise_bank,
+    reading,
+    rir_bank,
+)
 from csc_fairseq.tasks.mixture_task import MixtureTask, manifest_path
 from csc_fairseq.verification.trials.material import Material
 from csc_fairseq.verification.trials.trial_dataset import VALIDATION_CONDITIONS, TrialDataset, draw_trials
@@ -98,7 +106,8 @@ class SpeakerVerificationTask(MixtureTask):
     def _training_set(self, manifest: Manifest) -> SpeakerDataset:
         cfg = self.cfg
         table = {name: row for row, name in enumerate(self.identities)}
-        pool = RecordingPool(manifest, self._labels(manifest), table, *reading(cfg), domains(cfg, manifest))
+        of_domains = domains(cfg, manifest), domain_weights(cfg)
+        pool = RecordingPool(manifest, self._labels(manifest), table, *reading(cfg), *of_domains)
         left_out = int((pool.identities < 0).sum())
         if left_out:
             logger.info(

@@ -124,6 +124,33 @@ def test_without_a_share_domains_change_nothing(make_pool):
         assert draw_plans(OPTIONS, plain, 4, generator(key)) == draw_plans(OPTIONS, divided, 4, generator(key))
 
 
+def test_interferers_are_as_likely_as_their_weight_says(make_pool):
+    """Of recordings that are equally long: 4 of 6 times that of domain b. Within the target's domain weights have no effect."""
+    pool = make_pool([[9000]] * 4, domain_labels=["a", "a", "b", "c"], domain_weights={"b": 4.0})
+    options = replace(OPTIONS, views=1, single_talker_share=0)
+
+    def heard(options: MixingOptions) -> Counter:
+        drawn = (draw_plans(options, pool, 0, generator(key))[0].sources[1].recording for key in range(600))
+        return Counter(drawn)
+
+    shares = heard(options)
+    assert shares[2] / 600 == pytest.approx(4 / 6, abs=0.05) and shares[1] / 600 == pytest.approx(1 / 6, abs=0.05)
+    assert set(heard(replace(options, same_domain_share=1.0))) == {1}
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        ({"a": 2.0, "vox": 1.0}, "'vox', which is no domain there; expected some of 'a', 'b'"),
+        ({"a": 0.0}, "'a' is 0.0, expected 0.01 to 100; to leave a corpus out"),
+        ({"a": float("nan")}, "'a' is nan"),
+    ],
+)
+def test_weights_that_make_no_sense(make_pool, weights, expected):
+    with pytest.raises(InputError, match=f"speech.tsv: task.domain_weights .*{expected}"):
+        make_pool([[9000], [9000]], domain_labels=["a", "b"], domain_weights=weights)
+
+
 def test_views_use_different_recordings_of_the_identity(make_pool):
     pool = make_pool(LONG)
     seen = set()

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 from csc_fairseq.data.augment import NoiseBank, RirBank
 from csc_fairseq.data.fixed_mixtures import read_fixed_mixtures
 from csc_fairseq.data.fixed_views import FixedViewPlan, FixedViews
+from csc_fairseq.data.identities import sampling_entropy
 from csc_fairseq.data.mixing_plans import MixingOptions
 from csc_fairseq.data.mixture_dataset import MixtureDataset
 from csc_fairseq.data.pool import RecordingError
@@ -23,11 +24,11 @@ TIMEOUT = 60  # seconds; a worker that hangs fails the test instead of stopping 
 
 @pytest.fixture
 def make_dataset(make_pool, make_manifest):
-    def make(options=OPTIONS, lengths=LENGTHS, suffix="wav", **changes):
+    def make(options=OPTIONS, lengths=LENGTHS, suffix="wav", domains=None, weights=None, **changes):
         rng = np.random.default_rng(0)
         noise = NoiseBank(make_manifest("noise", {"n.wav": rng.standard_normal(6000)}), 16000)
         rirs = RirBank(make_manifest("rir", {f"{i}.wav": np.eye(300)[i * 40] for i in range(3)}), 16000)
-        pool = make_pool(lengths, suffix=suffix)
+        pool = make_pool(lengths, suffix=suffix, domain_labels=domains, domain_weights=weights)
         return MixtureDataset(
             pool, options, **({"seed": 1, "split_key": "train", "noise": noise, "rirs": rirs} | changes)
         )
@@ -93,6 +94,56 @@ def test_fixed_mixes_stay_and_have_the_final_share(make_dataset):
     np.testing.assert_array_equal(order, np.arange(8))
     np.testing.assert_array_equal(dataset.ordered_indices(), order)
     assert all(len(plan.sources) == 2 for index in range(8) for plan in dataset.plans(index))
+
+
+# Three recordings of a, twice an epoch; five of b, half of them: round(2.5) is 2.
+WEIGHTED = {"domains": list("aaabbbbb"), "weights": {"a": 2.0, "b": 0.5}}
+
+
+def test_weights_say_how_often_recordings_are_targets(make_dataset):
+    dataset = make_dataset(**WEIGHTED)
+    heard = []
+    for epoch in range(1, 6):
+        dataset.set_epoch(epoch)
+        targets = [dataset.plans(index)[0].sources[0].recording for index in range(len(dataset))]
+        assert targets == dataset.targets.tolist()
+        assert sorted(targets[:6]) == [0, 0, 1, 1, 2, 2] and len(set(targets[6:])) == 2
+        heard += targets
+    assert [heard.count(recording) for recording in range(8)] == [10] * 3 + [2] * 5
+    expected = np.array([2.0] * 3 + [0.4] * 5)
+    prior = sampling_entropy(
+        dataset.pool.groups,
+        dataset.pool.frames * np.array([2.0] * 3 + [0.5] * 5),
+        expected,
+        np.ones(3, dtype=bool),
+        2,
+        OPTIONS.single_talker_share,
+    )
+    assert dataset.prior_entropy == pytest.approx(prior)
+
+
+def test_a_target_that_comes_twice_is_mixed_twice(make_dataset):
+    dataset = make_dataset(**WEIGHTED)
+    twice = [[plan for index in np.flatnonzero(dataset.targets == target) for plan in dataset.plans(int(index))]
+             for target in (0, 1, 2)]  # fmt: skip
+    assert all(len(plans) == 4 and len(set(plans)) == 4 for plans in twice)
+
+
+def test_weighted_epochs_do_not_depend_on_workers_or_on_those_before(make_dataset):
+    """As after a resume: the third epoch is the first that is asked for, or comes after two others in workers that live on."""
+    dataset, fresh = make_dataset(**WEIGHTED), make_dataset(**WEIGHTED)
+    batches = loader(dataset, 2, persistent=True)
+    for epoch in (1, 2, 3):
+        dataset.set_epoch(epoch)
+        found = epoch_bytes(batches)
+    fresh.set_epoch(3)
+    assert epoch_bytes(loader(fresh, 0)) == found
+    assert sorted(fresh.ordered_indices()) == list(range(8))
+
+
+def test_fixed_mixes_have_no_weights(make_dataset):
+    weighted, plain = make_dataset(**WEIGHTED, fixed=True), make_dataset(fixed=True)
+    assert weighted.targets.tolist() == plain.targets.tolist() == list(range(8))
 
 
 def test_curriculum_follows_the_epoch(make_dataset):

@@ -27,6 +27,10 @@ def test_from_a_corpus_to_a_training(tmp_path: Path):
         csc("check", *(tmp_path / data / f"{split}.tsv" for split in ("train", "valid", "test")))
         run = train(tmp_path / data, tmp_path / f"run_{data}", "optimization.max_update=3", *more)
         assert len(logged(run)) == 3, run.stderr[-3000:]
+    csc("prepare", "join", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "both")
+    weights = "task.domain_weights={a: 0.5, b: 2}"
+    run = train(tmp_path / "both", tmp_path / "run_both", "optimization.max_update=3", weights)
+    assert len(logged(run)) == 3, run.stderr[-3000:]
     out = tmp_path / "evaluation"
     (tmp_path / "clean.yaml").write_text("- {name: clean}\n")
     csc("evaluate", "--encoder", "mfcc", "--manifest", tmp_path / "b" / "all.tsv", "--trials", tmp_path / "b" / "vox1_H.trials",

@@ -213,7 +213,7 @@ def test_corpora_of_the_manifests_readme(tmp_path, monkeypatch, capsys):
         words = shlex.split(line.replace("/data/", f"{data}/"))
         assert main(words[1:]) == 0, line
         shown[words[2]] = capsys.readouterr().out.replace(str(data), "/data")
-    assert set(shown) == {*KINDS, *HELP, *MIXTURES, "table"}
+    assert set(shown) == {*KINDS, *HELP, *MIXTURES, "table", "join"}
     (example,) = re.findall(r"lists of a few lines:\n\n((?:    .*\n)+)", text)
     assert shown["voxceleb1"] == textwrap.dedent(example)
 

@@ -4,8 +4,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from csc_fairseq.cli.main import main
 from csc_fairseq.errors import InputError
@@ -41,6 +43,40 @@ def test_validation_is_fixed_and_training_is_not(voices):
         task.dataset(split).set_epoch(2)
         assert (first == task.dataset(split)[3][1][0].samples).all() == (split == "valid")
     assert len(task.dataset("valid")) == 5
+
+
+def test_weights_of_domains_are_for_training_alone(voices):
+    """Domains are the top folders, four recordings of each speaker; as fairseq has the option, and as Hydra hands it on."""
+    weights = {"s00": 3.0, "s01": 0.5}
+    task = CscPretrainingTask(OmegaConf.merge(OmegaConf.structured(CscPretrainingConfig), {
+        "data": str(voices), "view_seconds": 0.5, "valid_recordings": 0, "domain_weights": weights,
+    }))  # fmt: skip
+    for split in ("train", "valid"):
+        task.load_dataset(split)
+    train, valid = task.dataset("train"), task.dataset("valid")
+    counts = np.bincount(train.pool.groups[train.targets])
+    assert counts.tolist() == [12, 2, *[4] * 6] and len(train) == 38
+    assert (len(valid), valid.pool.weights) == (len(valid.pool), None)
+    with pytest.raises(InputError, match=r"train.tsv: task.domain_weights has 'vox', .* expected some of 's00', 's01'"):
+        build(voices, domain_weights={"vox": 2.0}).load_dataset("train")
+
+
+def test_weighted_targets_on_two_ranks_and_after_a_stop(voices):
+    """Two ranks share the mixtures of one, and who begins in the middle of the second epoch gets what is left of it."""
+
+    def batches(ranks: int = 1, rank: int = 0, done: int = 0) -> list[bytes]:
+        task = build(voices, domain_weights={"s00": 3.0, "s01": 0.5})
+        task.load_dataset("train")
+        options = {"max_sentences": 4, "num_shards": ranks, "shard_id": rank, "epoch": 2}
+        iterator = task.get_batch_iterator(task.dataset("train"), **options)
+        if done:
+            iterator.load_state_dict({"epoch": 2, "iterations_in_epoch": done, "shuffle": True, "len": len(iterator)})
+        return [batch["net_input"]["source"].numpy().tobytes() for batch in iterator.next_epoch_itr()]
+
+    whole = batches()
+    assert len(set(whole)) == len(whole) == 10  # 38 targets
+    assert batches(done=7) == whole[7:]
+    assert [batches(2, rank) for rank in (0, 1)] == [whole[0::2], whole[1::2]]
 
 
 def test_strangers_in_validation_are_told_of(voices, caplog):

@@ -1,0 +1,59 @@
+"""`csc prepare join`: one folder of manifests out of several."""
+
+import argparse
+from pathlib import Path
+
+from csc_fairseq.corpora.joining import SPLITS, contents, join
+from csc_fairseq.corpora.joining_checks import RENAME, SAME
+from csc_fairseq.corpora.preparation import refuse_stale_hold_out, write_manifests
+from csc_fairseq.corpora.report import REPORT, gender_table, summary
+from csc_fairseq.errors import InputError
+
+EXAMPLE = "csc prepare join manifests/librispeech manifests/voxceleb2 --out manifests/both"
+
+
+def add_kind(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """The sub-verb and its arguments."""
+    listed = ", ".join(f"{split}.tsv" for split in SPLITS)
+    parser = kinds.add_parser(
+        "join",
+        help="several prepared folders as one, for one training on all",
+        description=f"Joins {listed} and their label files, each with its like. The name of its folder becomes the domain of a "
+        "recording that has none.",
+        epilog=f"example: {EXAMPLE}",
+    )
+    parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="a folder of manifests, packed or not")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the joined manifests")
+    parser.add_argument(
+        "--equal-labels", choices=(RENAME, SAME),
+        help=f"where two folders have one label: {RENAME} puts the name of the folder in front of all labels, {SAME} takes it for "
+        "one speaker, session or cluster (default: it is an error)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--sample-rate", type=int, default=16000, help="in which lengths are counted, in Hz (default: %(default)s)"
+    )
+    parser.set_defaults(run_kind=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    """Write the joined folder and print a summary."""
+    if args.out.resolve() in [folder.resolve() for folder in args.folders]:
+        raise InputError(f"{args.out}: is one of the folders to join, which stay as they are; choose another --out")
+    joined = join(args.folders, args.equal_labels)
+    refuse_stale_hold_out(args.out, joined.splits)
+    manifests, others = contents(joined, args.out)
+    shown, of_people = {}, {}
+    for path, content in manifests.items():
+        shown[path.stem], first = content.recordings, 0
+        for part in joined.splits[path.stem]:
+            shown[f"{path.stem}, {part.folder}"] = content.recordings[first : first + len(part.paths)]
+            first += len(part.paths)
+        if {"spk", "gender"} <= set(content.suffixes):
+            of_people[path.stem] = content.recordings
+    if of_people:
+        others[args.out / "speakers.txt"] = gender_table(of_people)
+    text = [*summary(shown, args.sample_rate), *joined.notes]
+    report = [f"csc prepare join {' '.join(map(str, args.folders))}", *text]
+    write_manifests(manifests, {**others, args.out / REPORT: report})
+    print(*text, sep="\n")
+    return 0

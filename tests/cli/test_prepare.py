@@ -68,7 +68,7 @@ def test_without_a_table_all_is_train(root: Path, out: Path, capsys: pytest.Capt
     assert (out / "train.tsv").read_text().splitlines()[0] == str(root)
     printed = capsys.readouterr().out.splitlines()
     assert printed[1].split() == ["train", "3", "7", "0.00"]
-    assert report[1:] == printed
+    assert report[1:] == [*printed, "files: train.spk train.tsv"]
     assert check_manifest(out / "train.tsv", deep=True) == []
 
 

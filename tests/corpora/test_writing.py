@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from csc_fairseq.cli.main import main
 from tests.corpora.preparing import complaint, contents, prepare
 from tests.corpora.trees import commonvoice, speak, voxceleb1, write_text
 
@@ -114,3 +115,9 @@ def test_numbers_of_options(root: Path, capsys: pytest.CaptureFixture[str], opti
             + (" such as 16000" if "Hz" in expected else " between 0 and 1" if "share" in expected else "")
         )
     )
+
+
+def test_the_rate_of_a_check(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        main(["check", "any.tsv", "--sample-rate=0"])
+    assert capsys.readouterr().err.endswith("argument --sample-rate: 0: expected a rate in Hz such as 16000\n")

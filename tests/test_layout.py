@@ -28,7 +28,7 @@ FLOORS = (
     ("backbones",),
     ("corpora", "checkpoints"),
     ("data", "modules", "losses", "optimizers", "digests"),
-    ("configurations", "errors", "files", "options", "package", "page", "text"),
+    ("configurations", "errors", "files", "locking", "options", "package", "page", "text"),
 )
 HEIGHT = {room: -floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 

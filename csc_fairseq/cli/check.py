@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from csc_fairseq.cli.numbers import sample_rate
 from csc_fairseq.corpora.check import check_manifest
 from csc_fairseq.corpora.check_mixtures import check_mixtures
 from csc_fairseq.corpora.overlaps import compare_manifests
@@ -21,7 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-audio", action="store_true", help="look at lines, names and labels alone: ten million take half a minute"
     )
-    parser.add_argument("--sample-rate", type=int, default=16000, help="expected rate in Hz (default: %(default)s)")
+    parser.add_argument(
+        "--sample-rate", type=sample_rate, default=16000, help="expected rate in Hz (default: %(default)s)"
+    )
     parser.add_argument(
         "--allow-rates", action="store_true", help="accept other rates; lengths then count samples at --sample-rate"
     )

@@ -13,7 +13,7 @@ from csc_fairseq.cli import (
     prepare_transcripts,
 )
 
-SUMMARY = "write manifests for a corpus of speech, or for noise and room impulse responses; transcripts"
+SUMMARY = "write manifests for a corpus of speech, noise, room responses or fixed mixtures; conversations; transcripts"
 EXAMPLE = f"""\
 csc prepare librispeech /data/LibriSpeech --valid-per-speaker 2 --out manifests
 {prepare_folders.EXAMPLE}"""

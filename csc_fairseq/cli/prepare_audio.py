@@ -12,16 +12,10 @@ from csc_fairseq.cli.prepare_options import (
     check_hold_out,
 )
 from csc_fairseq.corpora.hold_out import choose_held_out_recordings
-from csc_fairseq.corpora.preparation import (
-    ManifestContent,
-    Recording,
-    find_recordings,
-    other_audio,
-    survey,
-    write_manifests,
-)
+from csc_fairseq.corpora.preparation import Recording, find_recordings, other_audio, survey
 from csc_fairseq.corpora.selection import selected
 from csc_fairseq.corpora.split_table import read_recording_list, select_recordings
+from csc_fairseq.corpora.writing import ManifestContent, write_manifests
 from csc_fairseq.errors import InputError
 
 EXAMPLE = "csc prepare audio /data/musan/noise --out manifests/noise.tsv"

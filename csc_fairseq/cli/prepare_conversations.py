@@ -3,14 +3,11 @@
 import argparse
 from pathlib import Path
 
-from csc_fairseq.cli.faults import add_skip_argument, settle
-from csc_fairseq.cli.prepare_options import add_rate_arguments, add_root
-from csc_fairseq.cli.prepare_steps import SKIPPED
-from csc_fairseq.corpora.conversations import Annotated, Source, annotate, summary, write
+from csc_fairseq.cli.faults import add_skip_argument
+from csc_fairseq.cli.prepare_options import add_audio_argument, add_rate_arguments, add_root, audio_folder
+from csc_fairseq.cli.prepare_steps import SKIPPED, account_of, sound
+from csc_fairseq.corpora.conversations import annotate, summary, write
 from csc_fairseq.corpora.layouts import ami, voxconverse
-from csc_fairseq.corpora.report import REPORT
-from csc_fairseq.data.parallel import parallel_map
-from csc_fairseq.errors import InputError
 
 HELP = {
     "ami": "AMI: meetings of one microphone with their RTTM, as conversations to diarize and evaluate on",
@@ -36,6 +33,7 @@ def add_kinds(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
             parser.add_argument(
                 "--mic", default=ami.MICROPHONE, metavar="NAME", help="MEETING.NAME.wav is taken (default: %(default)s)"
             )
+            add_audio_argument(parser)
         add_skip_argument(parser, f"DIR/{SKIPPED}")
         add_rate_arguments(parser)
         parser.set_defaults(run_kind=_run)
@@ -43,22 +41,14 @@ def add_kinds(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 def _run(args: argparse.Namespace) -> int:
     """Write the folders and print a summary."""
-    root = args.root.resolve()
-    rttms = root if args.rttm is None else args.rttm.resolve()
-    sources, notes = ami.read(root, rttms, args.mic) if args.kind == "ami" else voxconverse.read(root, rttms)
-
-    def read(source: Source) -> Annotated | str:
-        try:
-            return annotate(source, args.sample_rate, args.allow_rates)
-        except InputError as error:
-            return str(error)
-
-    found = list(parallel_map(read, sources, args.jobs, "read files"))
-    faults = [one for one in found if isinstance(one, str)]
-    settle(faults, len(found), args.out / SKIPPED if args.skip_bad else None)
-    conversations = [one for one in found if isinstance(one, Annotated)]
+    args.root = args.root.resolve()
+    rttms = args.root if args.rttm is None else args.rttm.resolve()
+    if args.kind == "ami":
+        sources, notes = ami.read(args.root, rttms, args.out, audio_folder(args), args.mic, args.jobs)
+    else:
+        sources, notes = voxconverse.read(args.root, rttms, args.out)
+    conversations, faults = sound(args, sources, lambda source: annotate(source, args.sample_rate, args.allow_rates))
     text = [*summary(conversations), *notes]
-    told = [f"left out, with faults: {len(faults)} recordings, listed in {SKIPPED}"] if faults else []
-    write(args.out, conversations, {args.out / REPORT: [f"csc prepare {args.kind} {root}", *text, *told]})
+    write(args.out, conversations, account_of(args, text, faults))
     print(*text, sep="\n")
     return 0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from csc_fairseq.cli.prepare_options import add_corpus_arguments, add_root
+from csc_fairseq.cli.prepare_options import add_audio_argument, add_corpus_arguments, add_root, audio_folder
 from csc_fairseq.cli.prepare_steps import prepare
 from csc_fairseq.corpora.corpus import Corpus
 from csc_fairseq.corpora.layouts import cnceleb, commonvoice, librispeech, musan, rirs, vctk, voxceleb1, voxceleb2
@@ -37,17 +37,8 @@ def _add_lists(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def _add_audio(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--audio",
-        type=Path,
-        metavar="DIR",
-        help="folder for recordings that are converted (default: audio below --out)",
-    )
-
-
 def _add_commonvoice(parser: argparse.ArgumentParser) -> None:
-    _add_audio(parser)
+    add_audio_argument(parser)
     parser.add_argument(
         "--validated", action="store_true",
         help="train from validated.tsv, without the speakers of dev.tsv and test.tsv, in place of train.tsv",
@@ -66,10 +57,6 @@ def _add_part(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _audio(args: argparse.Namespace) -> Path:
-    return (args.audio or args.out / "audio").resolve()
-
-
 KINDS = {
     "librispeech": Kind(
         "LibriSpeech: train-* is train, dev-* dev, test-* test; genders, transcripts",
@@ -83,8 +70,8 @@ KINDS = {
     ),
     "voxceleb2": Kind(
         "VoxCeleb2: dev is train, test is test; genders; m4a is decoded by ffmpeg",
-        lambda args: voxceleb2.read(args.root, _audio(args)),
-        _add_audio,
+        lambda args: voxceleb2.read(args.root, audio_folder(args)),
+        add_audio_argument,
     ),
     "cnceleb": Kind(
         "CN-Celeb: train without the speakers of the evaluation, eval with its trials",
@@ -98,7 +85,7 @@ KINDS = {
     ),
     "commonvoice": Kind(
         "one language of Common Voice: train, dev, test by its tables; genders; mp3 is decoded by ffmpeg",
-        lambda args: commonvoice.read(args.root, _audio(args), args.validated),
+        lambda args: commonvoice.read(args.root, audio_folder(args), args.validated),
         _add_commonvoice,
     ),
     "musan": Kind(
@@ -109,8 +96,8 @@ KINDS = {
     ),
     "rirs": Kind(
         "RIRS_NOISES: simulated.tsv, real.tsv (first channels), isotropic.tsv, pointsource.tsv, without labels",
-        lambda args: rirs.read(args.root, _audio(args)),
-        _add_audio,
+        lambda args: rirs.read(args.root, audio_folder(args)),
+        add_audio_argument,
         "fixed",
     ),
 }

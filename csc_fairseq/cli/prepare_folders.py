@@ -54,9 +54,7 @@ def _run(args: argparse.Namespace) -> int:
         raise InputError(
             "--splits gives the splits, and --test-speakers and --dev-speakers draw them; give one of both"
         )
-    corpus = prepare(args, _corpus(args))
-    for doubt in suspicions(args.root, corpus.splits):
-        print(f"note: {doubt}")
+    prepare(args, _corpus(args), lambda splits: suspicions(args.root, splits))
     return 0
 
 

@@ -3,15 +3,11 @@
 import argparse
 from pathlib import Path
 
-from csc_fairseq.cli.faults import add_skip_argument, settle
+from csc_fairseq.cli.faults import add_skip_argument
 from csc_fairseq.cli.prepare_options import add_root
-from csc_fairseq.cli.prepare_steps import SKIPPED
+from csc_fairseq.cli.prepare_steps import SKIPPED, account_of, sound
 from csc_fairseq.corpora.layouts import librimix, wsj0_2mix
-from csc_fairseq.corpora.mixtures import MODES, RATES, FixedMixture, measured, summary, write
-from csc_fairseq.corpora.preparation import refuse_stale_hold_out
-from csc_fairseq.corpora.report import REPORT
-from csc_fairseq.data.parallel import parallel_map
-from csc_fairseq.errors import InputError
+from csc_fairseq.corpora.mixtures import MODES, RATES, measured, summary, write
 
 HELP = {
     "librimix": "Libri2Mix or Libri3Mix: fixed mixtures with their sources, train-* is train, dev and test",
@@ -52,25 +48,13 @@ def add_kinds(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 def _run(args: argparse.Namespace) -> int:
     """Write the manifests and print a summary."""
-    root = args.root.resolve()
+    args.root = args.root.resolve()
     if args.kind == "librimix":
-        found, notes = librimix.read(root, args.sample_rate, args.mode, args.mixed, args.subsets)
+        found, notes = librimix.read(args.root, args.sample_rate, args.mode, args.mixed, args.subsets)
     else:
-        found, notes = wsj0_2mix.read(root, args.sample_rate, args.mode)
-
-    def read(mixture: FixedMixture) -> FixedMixture | str:
-        try:
-            return measured(root, mixture, args.sample_rate)
-        except InputError as error:
-            return str(error)
-
-    read_ones = list(parallel_map(read, found, args.jobs, "read files"))
-    faults = [one for one in read_ones if isinstance(one, str)]
-    settle(faults, len(read_ones), args.out / SKIPPED if args.skip_bad else None)
-    mixtures = [one for one in read_ones if isinstance(one, FixedMixture)]
-    refuse_stale_hold_out(args.out, {one.split for one in mixtures})
+        found, notes = wsj0_2mix.read(args.root, args.sample_rate, args.mode)
+    mixtures, faults = sound(args, found, lambda mixture: measured(args.root, mixture, args.sample_rate))
     text = [*summary(mixtures, args.sample_rate), *notes]
-    told = [f"left out, with faults: {len(faults)} mixtures, listed in {SKIPPED}"] if faults else []
-    write(args.out, root, mixtures, {args.out / REPORT: [f"csc prepare {args.kind} {root}", *text, *told]})
+    write(args.out, args.root, mixtures, account_of(args, text, faults, "mixtures"))
     print(*text, sep="\n")
     return 0

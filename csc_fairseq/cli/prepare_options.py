@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Literal
 
+from csc_fairseq.cli import numbers
 from csc_fairseq.cli.faults import add_skip_argument
 from csc_fairseq.corpora.hold_out import FEWEST_UTTERANCES, KEPT_FOR_TRAINING, UTTERANCE_SHARE
 from csc_fairseq.corpora.preparation import EXTENSIONS
@@ -39,14 +40,20 @@ def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
         help="leave out those, such as '*_mic2.*'; several times",
     )
     parser.add_argument(
-        "--min-seconds", type=float, default=0.0, metavar="S", help="leave out shorter recordings (default: keep all)"
+        "--min-seconds",
+        type=numbers.seconds,
+        default=0.0,
+        metavar="S",
+        help="leave out shorter recordings (default: keep all)",
     )
     add_rate_arguments(parser)
 
 
 def add_rate_arguments(parser: argparse.ArgumentParser) -> None:
     """How files are read."""
-    parser.add_argument("--sample-rate", type=int, default=16000, help="expected rate in Hz (default: %(default)s)")
+    parser.add_argument(
+        "--sample-rate", type=numbers.sample_rate, default=16000, help="expected rate in Hz (default: %(default)s)"
+    )
     parser.add_argument(
         "--allow-rates",
         action="store_true",
@@ -54,6 +61,21 @@ def add_rate_arguments(parser: argparse.ArgumentParser) -> None:
         "resamples (stock wav2vec 2.0 does not)",
     )
     parser.add_argument("--jobs", type=int, default=4, help="threads that read files (default: %(default)s)")
+
+
+def add_audio_argument(parser: argparse.ArgumentParser) -> None:
+    """--audio, which `audio_folder` reads."""
+    parser.add_argument(
+        "--audio",
+        type=Path,
+        metavar="DIR",
+        help="folder for recordings that are converted (default: audio below --out)",
+    )
+
+
+def audio_folder(args: argparse.Namespace) -> Path:
+    """Where recordings that are converted go. args: audio, out."""
+    return (args.audio or args.out / "audio").resolve()
 
 
 def add_corpus_arguments(parser: argparse.ArgumentParser, splits: Literal["drawn", "official", "fixed"]) -> None:
@@ -106,19 +128,9 @@ def add_speaker_split_arguments(parser: argparse.ArgumentParser) -> None:
     """Speakers for test and development, where the corpus has no splits of its own."""
     for split in ("test", "dev"):
         parser.add_argument(
-            f"--{split}-speakers", type=_count_or_share, metavar="N|SHARE",
+            f"--{split}-speakers", type=numbers.count_or_share, metavar="N|SHARE",
             help=f"draw N speakers, or a share of them such as 0.1, for split {split}",
         )  # fmt: skip
-
-
-def _count_or_share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not (0 < value < 1 or value >= 1 and value == int(value)):
-        raise argparse.ArgumentTypeError(f"{text}: expected a number of speakers, or a share between 0 and 1")
-    return value
 
 
 def check_hold_out(valid_per_speaker: int | None, valid_share: float | None, valid_for: str | None) -> None:

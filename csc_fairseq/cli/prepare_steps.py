@@ -1,36 +1,42 @@
 """What `csc prepare` does with any corpus: choose, convert, measure, split, write all files at once, and report."""
 
 import argparse
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from csc_fairseq.cli.faults import settle
 from csc_fairseq.cli.prepare_options import check_hold_out
 from csc_fairseq.corpora.conversion import convert
 from csc_fairseq.corpora.corpus import Corpus, Part
-from csc_fairseq.corpora.preparation import (
-    ManifestContent,
-    Recording,
-    measure,
-    refuse_stale_hold_out,
-    repetitions,
-    require_one_form,
-    write_manifests,
-)
+from csc_fairseq.corpora.preparation import Recording, measure, repetitions, require_one_form
 from csc_fairseq.corpora.published_trials import trial_files
-from csc_fairseq.corpora.report import REPORT, gender_table, summary
+from csc_fairseq.corpora.report import SPEAKERS, gender_table, summary
 from csc_fairseq.corpora.selection import with_drawn_speakers, with_held_out
 from csc_fairseq.corpora.transcripts import librispeech_texts
+from csc_fairseq.corpora.writing import Account, ManifestContent, write_preparation
+from csc_fairseq.data.parallel import parallel_map
 from csc_fairseq.errors import InputError
 
 SKIPPED = "skipped.txt"
+Item = TypeVar("Item")
+Found = TypeVar("Found")
 
 
-def prepare(args: argparse.Namespace, corpus: Corpus) -> Corpus:
-    """Write manifests, labels, lists of trials and a report to args.out, and print the report. The corpus as it was written.
+@dataclass(frozen=True)
+class _Fault:
+    message: str
 
-    args: kind, root and those of `prepare_options.add_corpus_arguments`. Patterns of names were applied before.
+
+def prepare(
+    args: argparse.Namespace,
+    corpus: Corpus,
+    doubts: Callable[[Mapping[str, Sequence[Recording]]], Sequence[str]] = lambda splits: (),
+) -> None:
+    """Write manifests, labels, lists of trials and a report to args.out, and print the report.
+
+    args: kind, root and those of `prepare_options.add_corpus_arguments`. Patterns of names were applied before. doubts: what
+    seems wrong with the splits, a line each, for the report.
     """
     check_hold_out(args.valid_per_speaker, args.valid_share, args.valid_for)
     counts = {split: count for split, count in (("test", args.test_speakers), ("dev", args.dev_speakers)) if count}
@@ -48,8 +54,7 @@ def prepare(args: argparse.Namespace, corpus: Corpus) -> Corpus:
             raise InputError(
                 f"{args.root}: no recording is left for split {split}; repair some, or lower --min-seconds"
             )
-    _write(args, corpus, faults)
-    return corpus
+    _write(args, corpus, doubts(corpus.splits), faults)
 
 
 def _measured(args: argparse.Namespace, corpus: Corpus) -> tuple[Corpus, int]:
@@ -101,25 +106,47 @@ def _converted(args: argparse.Namespace, part: Part, names: Sequence[str]) -> di
     return convert(part.root, sources, part.write, args.jobs, "convert files")
 
 
-def _write(args: argparse.Namespace, corpus: Corpus, faults: int) -> None:
+def sound(args: argparse.Namespace, items: Sequence[Item], read: Callable[[Item], Found]) -> tuple[list[Found], int]:
+    """What `read` makes of the items, without those that it refuses, and how many these are (--skip-bad).
+
+    args: out, jobs, skip_bad. InputError as of `settle`.
+    """
+
+    def attempt(item: Item) -> Found | _Fault:
+        try:
+            return read(item)
+        except InputError as error:
+            return _Fault(str(error))
+
+    results = list(parallel_map(attempt, items, args.jobs, "read files"))
+    faults = [one.message for one in results if isinstance(one, _Fault)]
+    settle(faults, len(results), args.out / SKIPPED if args.skip_bad else None)
+    return [one for one in results if not isinstance(one, _Fault)], len(faults)
+
+
+def account_of(args: argparse.Namespace, text: Sequence[str], faults: int, what: str = "recordings") -> Account:
+    """What the report says: the text, and how many were left out, which was printed before. args: kind, root."""
+    left = [f"left out, with faults: {faults} {what}, listed in {SKIPPED}"] if faults else []
+    return Account(args.kind, args.root, [*text, *left])
+
+
+def _write(args: argparse.Namespace, corpus: Corpus, doubts: Sequence[str], faults: int) -> None:
     """Write all files together, and print what the report says."""
-    out, splits = args.out, corpus.splits
-    refuse_stale_hold_out(out, splits)
+    splits = corpus.splits
     manifests = {
-        out / f"{split}.tsv": ManifestContent(part.root, recordings, corpus.labels)
+        split: ManifestContent(part.root, recordings, corpus.labels)
         for part in corpus.parts
         for split, recordings in part.splits.items()
     }
     lists, about = trial_files(corpus.trials, splits)
-    files: dict[Path, Sequence[str]] = {out / name: lines for name, lines in lists.items()}
+    files: dict[str, Sequence[str]] = {**lists}
     if "gender" in corpus.labels:
-        files[out / "speakers.txt"] = gender_table(splits)
+        files[SPEAKERS] = gender_table(splits)
     if corpus.transcripts:
-        for path, content in manifests.items():
+        for split, content in manifests.items():
             names = (recording.name for recording in content.recordings)
-            files[path.with_suffix(".txt")] = librispeech_texts(path, content.root, names)
-    text = [*summary(splits, args.sample_rate), *about, *corpus.notes]
-    if faults:  # which were told before
-        text.append(f"left out, with faults: {faults} recordings, listed in {SKIPPED}")
-    write_manifests(manifests, {**files, out / REPORT: [f"csc prepare {args.kind} {args.root}", *text]})
-    print(*(text[:-1] if faults else text), sep="\n")
+            files[f"{split}.txt"] = librispeech_texts(args.out / f"{split}.tsv", content.root, names)
+    notes = (f"note: {doubt}" for doubt in doubts)
+    text = [*summary(splits, args.sample_rate), *about, *corpus.notes, *notes]
+    write_preparation(args.out, manifests, files, account_of(args, text, faults))
+    print(*text, sep="\n")

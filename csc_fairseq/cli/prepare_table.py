@@ -9,6 +9,7 @@ from csc_fairseq.cli.prepare_steps import prepare
 from csc_fairseq.corpora.labelled_files import Columns, from_names, from_table
 from csc_fairseq.corpora.preparation import find_recordings
 from csc_fairseq.corpora.selection import selected, with_selected
+from csc_fairseq.corpora.sense import shared_speakers
 from csc_fairseq.errors import InputError
 
 EXAMPLE = "csc prepare table clips.csv --root /data/clips --path-column file --speaker-column client --out manifests"
@@ -59,5 +60,5 @@ def _run(args: argparse.Namespace) -> int:
     else:  # patterns come first, since every path must have a speaker
         names, notes = selected(names, args.include, args.exclude)
         corpus = replace(from_names(args.root, names, args.speaker_regex), notes=notes)
-    prepare(args, corpus)
+    prepare(args, corpus, shared_speakers)
     return 0

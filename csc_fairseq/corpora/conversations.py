@@ -4,11 +4,14 @@ They become folders that `data/conversation_folder.py` reads. Recordings stay wh
 """
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from csc_fairseq.corpora.conversion import convert, first_channel
 from csc_fairseq.corpora.preparation import find_recordings
+from csc_fairseq.corpora.report import REPORT, read_report, report_lines
+from csc_fairseq.corpora.writing import Account, refuse_stale
 from csc_fairseq.data.audio import probe, require_format
 from csc_fairseq.data.conversation_folder import BEYOND
 from csc_fairseq.data.manifest import write_lines_together
@@ -38,21 +41,31 @@ class Annotated:
     turns: Sequence[Turn]
 
 
-def pair(root: Path, rttms: Path, ending: str = "") -> tuple[list[Source], list[str]]:
+def pair(root: Path, rttms: Path, made: Sequence[Path], ending: str = "") -> tuple[list[Source], list[str]]:
     """Conversations that have both a recording and RTTM, by split and name; and notes on the others.
 
     Args:
         root: recordings are anywhere below it, as NAME with `ending` and a format's own, such as .wav.
         rttms: NAME.rttm are anywhere below it, in a folder train, dev or test.
+        made: folders that the preparation writes to. What is in them is no source, even if they lie below root or rttms.
         ending: of a microphone, such as ".Mix-Headset".
 
     Raises:
-        InputError: a name is there twice, RTTM lies in none of these folders, or no two fit.
+        InputError: a name is there twice, RTTM lies in none of these folders, or no two fit; root or rttms is one of `made`.
     """
-    audio = _by_name(
-        [root / name for name in find_recordings(root)], ending, "recordings", "give the folder of one of them as ROOT"
-    )
-    found = [path for path in rttms.rglob("*.rttm") if not path.name.startswith(".")]
+    made = [folder.resolve() for folder in made]
+    if mixed := next((folder for folder in made if folder in (root, rttms)), None):
+        raise InputError(
+            f"{mixed}: is searched for recordings or RTTM, so nothing can be written there; choose another --out or --audio"
+        )
+    recordings = [root / name for name in find_recordings(root, apart=made)]
+    audio = _by_name(recordings, ending, "recordings", "give the folder of one of them as ROOT")
+    below = [folder for folder in made if folder.is_relative_to(rttms)]
+    found = [
+        path
+        for path in rttms.rglob("*.rttm")
+        if not path.name.startswith(".") and not any(path.is_relative_to(folder) for folder in below)
+    ]
     references = _by_name(sorted(found), "", "RTTM files", "give the folder of one of them with --rttm")
     sources = []
     for name, path in references.items():
@@ -116,25 +129,61 @@ def summary(conversations: Sequence[Annotated]) -> list[str]:
     return rows
 
 
-def write(out: Path, conversations: Sequence[Annotated], others: Mapping[Path, Sequence[str]]) -> None:
-    """Write out/SPLIT/NAME.rttm and a link NAME.wav to each recording, and other files of lines.
+def with_one_channel(sources: Sequence[Source], root: Path, audio: Path, jobs: int) -> tuple[list[Source], list[str]]:
+    """The conversations, those of several channels with the first one, written below `audio` at their paths; and notes on these.
 
-    InputError: a folder has files of something else, or a file cannot be written.
+    One that cannot be read keeps its recording, which `annotate` refuses. InputError: a file cannot be written.
     """
-    files: dict[Path, Sequence[str]] = dict(others)
+    ours = {}
+    for source in sources:
+        try:
+            if probe(source.audio).channels > 1:
+                ours[source.audio] = str(source.audio.relative_to(root).with_suffix(".wav"))
+        except InputError:
+            continue
+    if not ours:
+        return list(sources), []
+    faults = convert(audio, {name: path for path, name in ours.items()}, first_channel, jobs, "convert files")
+    made = {path: audio / name for path, name in ours.items() if name not in faults}
+    notes = (
+        [f"first channels of {len(made)} recordings of several, such as {min(made)}, written to {audio}"]
+        if made
+        else []
+    )
+    return [replace(source, audio=made.get(source.audio, source.audio)) for source in sources], notes
+
+
+def write(out: Path, conversations: Sequence[Annotated], account: Account) -> None:
+    """Write out/SPLIT/NAME.rttm, a link NAME.wav to each recording, and the report.
+
+    InputError: a folder has files of something else, a folder of an earlier preparation would stay beside these, or a file cannot
+    be written.
+    """
+    earlier = read_report(out)
+    splits = {one.source.split for one in conversations}
+    refuse_stale(out, earlier, splits)
+    files: dict[Path, Sequence[str]] = {out / REPORT: report_lines(account.kind, account.root, account.text, splits)}
     links = {}
     for one in conversations:
         stem = out / one.source.split / one.source.name
-        links[stem.with_name(f"{stem.name}{one.source.audio.suffix}")] = one.source.audio.resolve()
+        link = stem.with_name(f"{stem.name}{one.source.audio.suffix}")
+        links[link] = one.source.audio.resolve()
         rttm = stem.with_name(f"{stem.name}.rttm")
+        # Links come first: RTTM without one was there before.
+        if rttm.exists() and not link.is_symlink():
+            raise _not_ours(rttm)
         files[rttm] = rttm_lines(rttm, one.source.name, one.turns)
     for folder in {path.parent for path in links}:
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
             if not path.name.startswith(".") and (
                 path not in files and path not in links or path in links and not path.is_symlink()
             ):
-                raise InputError(f"{path}: is not of this preparation; move it away, or choose another folder")
+                raise _not_ours(path)
     for path, target in links.items():
         with replacing(path) as temporary:
             os.symlink(target, temporary)
     write_lines_together(files)
+
+
+def _not_ours(path: Path) -> InputError:
+    return InputError(f"{path}: is not of this preparation; move it away, or choose another folder")

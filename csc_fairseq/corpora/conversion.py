@@ -8,23 +8,22 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import soundfile
-from filelock import FileLock, Timeout
 
 from csc_fairseq.data.audio import write_wav
 from csc_fairseq.data.parallel import parallel_map
 from csc_fairseq.errors import InputError
 from csc_fairseq.files import replacing
+from csc_fairseq.locking import alone_in
 
 PROGRAM = "ffmpeg"
+ENCODED = (".m4a", ".mp3")
 SAMPLE_RATE = 16000  # Hz, of decoded files
-LOCK = ".lock"
 _LEFT_OVER = re.compile(r"\..+\.\d+\.tmp")  # of `files.replacing`, in a program that was killed
 
 
@@ -72,6 +71,14 @@ def first_channel(source: Path, target: Path) -> None:
     write_wav(target, samples[:, 0], rate)
 
 
+def decode_or_link(source: Path, target: Path) -> None:
+    """`decode` for a file of ENCODED; a link to any other one."""
+    if source.suffix.lower() in ENCODED:
+        decode(source, target)
+    else:
+        target.symlink_to(source)
+
+
 def convert(
     folder: Path,
     sources: Mapping[str, Path],
@@ -81,47 +88,38 @@ def convert(
 ) -> dict[str, str]:
     """Make the files folder/name from their sources; the faults by name, one line each.
 
-    A file that is there, and not older than its source, is kept. jobs: files at a time. progress: title of the bar, None for none.
-    What a killed program left is removed. InputError: a file cannot be written, or another program is at work in this folder.
+    A file that is there, and not older than its source, is kept: if all are, the folder may be read-only. jobs: files at a time.
+    progress: title of the bar, None for none. What a killed program left is removed.
+
+    InputError: a source is what would be written, a file cannot be written, or another program is at work in this folder.
     """
-    names = sorted(sources)
-    with _alone_in(folder):
-        for place in {(folder / name).parent for name in names}:
-            for path in place.glob(".*.tmp") if place.is_dir() else ():
-                if _LEFT_OVER.fullmatch(path.name):
-                    path.unlink()
+    for name, source in sources.items():
+        if folder / name == source:
+            raise InputError(f"{source}: would be replaced by what is made from it; choose another place with --audio")
+    names = sorted(name for name, source in sources.items() if not _is_made(folder / name, source))
+    places = {(folder / name).parent for name in sources}
+    remains = [
+        path for place in places if place.is_dir() for path in place.iterdir() if _LEFT_OVER.fullmatch(path.name)
+    ]
+    if not names and not remains:
+        return {}
+    with alone_in(folder, "another preparation", "choose another place with --audio"):
+        for path in remains:
+            path.unlink(missing_ok=True)
         make = partial(_make, folder=folder, sources=sources, write=write)
         found = zip(names, parallel_map(make, names, jobs, progress), strict=True)
         return {name: fault for name, fault in found if fault}
 
 
+def _is_made(target: Path, source: Path) -> bool:
+    return target.is_file() and target.stat().st_mtime_ns >= source.stat().st_mtime_ns
+
+
 def _make(name: str, folder: Path, sources: Mapping[str, Path], write: Callable[[Path, Path], None]) -> str:
-    """Write one file, unless it is there; its fault, "" for none."""
-    source, target = sources[name], folder / name
+    """Write one file; its fault, "" for none."""
     try:
-        if not target.is_file() or target.stat().st_mtime_ns < source.stat().st_mtime_ns:
-            with replacing(target) as temporary:
-                write(source, temporary)
+        with replacing(folder / name) as temporary:
+            write(sources[name], temporary)
     except SourceError as error:
         return str(error)
     return ""
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """While it lasts, no other program converts to this folder. InputError if one does, or the folder cannot be made."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be made ({error.strerror}); choose another place with --audio") from error
-    lock = FileLock(folder / LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise InputError(
-            f"{folder}: another preparation is writing there; wait for its end, or choose another --audio"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()

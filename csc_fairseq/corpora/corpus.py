@@ -4,9 +4,10 @@ Speakers are named corpus/speaker, so that those of two corpora never have the s
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
 
+from csc_fairseq.corpora.conversion import decode_or_link, require_ffmpeg
 from csc_fairseq.corpora.preparation import EXTENSIONS, Recording, find_recordings
 from csc_fairseq.corpora.published_trials import Trials
 from csc_fairseq.errors import InputError
@@ -66,16 +67,17 @@ def require_folder(folder: Path, holds: str) -> None:
 
 
 def recordings_at(
-    root: Path, folder: str, form: str, extensions: Sequence[str] = EXTENSIONS
+    root: Path, folder: str, form: str, extensions: Sequence[str] = EXTENSIONS, apart: Sequence[Path] = ()
 ) -> list[tuple[str, list[str]]]:
     """Recordings in root/folder: (name below root, its path below `folder` in parts), by name.
 
-    form: the path that is expected below `folder`, such as "SPEAKER/CHAPTER/FILE". InputError for no recordings, and for one that
+    form: the path that is expected below `folder`, such as "SPEAKER/CHAPTER/FILE". apart: as of
+    `find_recordings`. InputError for no recordings, and for one that
     lies elsewhere.
     """
     depth = form.count("/") + 1
     found = []
-    for below in find_recordings(root / folder, extensions):
+    for below in find_recordings(root / folder, extensions, apart):
         parts = below.split("/")
         if len(parts) != depth:
             raise InputError(f"{root / folder / below}: expected {form} below {root / folder}; move this file away")
@@ -89,3 +91,54 @@ def by_split(pairs: Sequence[tuple[str, Recording]]) -> dict[str, list[Recording
     for split, recording in pairs:
         splits[split].append(recording)
     return {split: sorted(recordings, key=lambda one: one.name) for split, recordings in splits.items()}
+
+
+def decoded_part(root: Path, audio: Path, split: str, recordings: Sequence[Recording], encoded: str) -> Part:
+    """One split, by recordings below root: as it is, unless some have the ending `encoded`, such as "m4a".
+
+    A manifest has one folder. So all are below `audio` then: these as FLAC, the others as links to what is there.
+    """
+    if not any(_ends(one.name, encoded) for one in recordings):
+        return Part(root, {split: recordings})
+    ours, sources = [], {}
+    for one in recordings:
+        path = PurePosixPath(one.name)
+        name = str(path.with_suffix(".flac") if _ends(one.name, encoded) else path)
+        ours.append(replace(one, name=name))
+        if audio / name != root / one.name:  # audio may be root
+            sources[name] = root / one.name
+    return Part(audio, {split: sorted(ours, key=lambda one: one.name)}, sources, decode_or_link)
+
+
+def require_decoder(root: Path, parts: Sequence[Part], encoded: str) -> None:
+    """InputError, as of `require_ffmpeg`, if a part needs ffmpeg for files of this ending that are not decoded yet."""
+    count = sum(
+        _ends(source.name, encoded) and not (part.root / name).is_file()
+        for part in parts
+        for name, source in part.sources.items()
+    )
+    if count:
+        require_ffmpeg(root, encoded, count)
+
+
+def _ends(name: str, ending: str) -> bool:
+    return name.lower().endswith(f".{ending}")
+
+
+def choose_subsets(
+    folder: Path, subsets: Sequence[str], known: Sequence[str], remedy: str
+) -> tuple[list[str], list[str]]:
+    """The given subsets of those that lie in a folder, or all; and notes on the others. remedy: for the message.
+
+    InputError: a given one is not there, or none is.
+    """
+    there = [subset for subset in known if (folder / subset).is_dir()]
+    missing = [subset for subset in subsets if subset not in there]
+    if missing or not there:
+        raise InputError(
+            f"{folder / (missing or known)[0]}: no such folder; expected some of {', '.join(known)}, found "
+            f"{', '.join(there) or 'none'}; {remedy}"
+        )
+    chosen = [subset for subset in there if not subsets or subset in subsets]
+    left = [subset for subset in there if subset not in chosen]
+    return chosen, [f"left out, not in --subsets: {', '.join(left)}"] if left else []

@@ -14,7 +14,7 @@ from csc_fairseq.errors import InputError
 
 KEPT_FOR_TRAINING = 2  # recordings that a speaker keeps for training: two views need two recordings (our choice)
 FEWEST_SPEAKERS = 2  # left for training: mixtures need two
-# Held out where speakers do not matter and nobody says how many (our choice).
+# Held out where speakers do not matter and no number is given (our choice).
 UTTERANCE_SHARE, FEWEST_UTTERANCES = 0.03, 20
 
 

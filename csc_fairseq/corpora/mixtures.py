@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from csc_fairseq.corpora.preparation import ManifestContent, Recording, find_recordings, write_manifests
+from csc_fairseq.corpora.preparation import Recording, find_recordings
+from csc_fairseq.corpora.writing import Account, ManifestContent, write_preparation
 from csc_fairseq.data.audio import probe, require_format
 from csc_fairseq.data.fixed_mixtures import SOURCES, SPEAKERS
 from csc_fairseq.data.manifest import label_lines
@@ -102,16 +103,15 @@ def incomplete(found: Sequence[str], published: Mapping[str, int]) -> list[str]:
     ]
 
 
-def write(out: Path, root: Path, mixtures: Sequence[FixedMixture], others: Mapping[Path, Sequence[str]]) -> None:
-    """Write out/SPLIT.tsv with its files of sources and speakers, and other files of lines, all or none.
+def write(out: Path, root: Path, mixtures: Sequence[FixedMixture], account: Account) -> None:
+    """Write out/SPLIT.tsv with its files of sources and speakers, and the report, all or none.
 
-    InputError as of `write_manifests`.
+    InputError as of `write_preparation`.
     """
-    manifests, files = {}, dict(others)
+    manifests, files = {}, {}
     for split, own in splits_of(mixtures).items():
-        path = out / f"{split}.tsv"
-        manifests[path] = ManifestContent(root, [Recording(one.name, one.frames) for one in own])
+        manifests[split] = ManifestContent(root, [Recording(one.name, one.frames) for one in own])
         for suffix in (SOURCES, SPEAKERS):
-            beside = path.with_suffix(f".{suffix}")
-            files[beside] = label_lines(beside, ["\t".join(getattr(one, suffix)) for one in own])
-    write_manifests(manifests, files)
+            name = f"{split}.{suffix}"
+            files[name] = label_lines(out / name, ["\t".join(getattr(one, suffix)) for one in own])
+    write_preparation(out, manifests, files, account)

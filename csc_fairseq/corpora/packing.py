@@ -6,13 +6,11 @@ than its recordings is not written again: a run that was killed goes on where it
 
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from glob import escape
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
-from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from csc_fairseq.corpora.packing_plans import Packing
@@ -21,6 +19,7 @@ from csc_fairseq.data.manifest import LABEL_SUFFIXES, NAMES, Manifest
 from csc_fairseq.data.packed import open_bytes
 from csc_fairseq.errors import InputError
 from csc_fairseq.files import replacing, replacing_together
+from csc_fairseq.locking import alone_in
 from csc_fairseq.text import read_lines
 
 COMMENT = b"written by csc pack"  # of an archive: others' archives are not replaced
@@ -42,7 +41,7 @@ def pack(packing: Packing) -> list[Path]:
     names_file = target.with_suffix(f".{NAMES}")
     _refuse_files_of_others(packing, labels, dictionaries, names)
     copies = labels | dictionaries
-    with _alone(packing.folder):
+    with alone_in(packing.folder, "another `csc pack`", "choose another --out"):
         _remove_remains(packing, (*copies.values(), names_file, target))
         pending = [number for number in range(packing.archives) if not _is_whole(packing, number)]
         if target.exists() and (pending or target.read_bytes() != text):
@@ -134,23 +133,6 @@ def _is_whole(packing: Packing, number: int) -> bool:
     with ZipFile(path) as archive:
         held = [(member.filename, member.file_size) for member in archive.infolist()]
     return held == [(packing.manifest.names[i], int(packing.sizes[i])) for i in members]
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Makes the folder and keeps others from packing there."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise InputError(f"{folder}: another `csc pack` is writing there; wait for its end") from None
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror}); choose another --out") from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _remove_remains(packing: Packing, files: Sequence[Path]) -> None:

@@ -1,11 +1,11 @@
-"""From a folder of recordings to manifests: which files, how long, which speaker, and what is written.
+"""From a folder of recordings to what manifests hold: which files, how long, which speaker.
 
-All functions depend only on their arguments and on the files below a root. Only write_manifests writes. Everything is sorted
-by path, so one folder always gives the same manifests.
+All functions depend only on their arguments and on the files below a root. None writes. Everything is sorted by path, so one folder
+always gives the same manifests.
 """
 
 import os
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,16 +13,10 @@ from pathlib import Path
 from csc_fairseq.corpora.repetitions import twins_by_audio, twins_by_name
 from csc_fairseq.data.audio import probe, require_format
 from csc_fairseq.data.containers import ffmpeg
-from csc_fairseq.data.manifest import (
-    LABEL_SUFFIXES,
-    fits_a_manifest,
-    label_lines,
-    manifest_lines,
-    write_lines_together,
-)
+from csc_fairseq.data.manifest import fits_a_manifest
 from csc_fairseq.data.parallel import parallel_map
 from csc_fairseq.errors import InputError
-from csc_fairseq.text import alike, escaped, is_utf8, read_lines
+from csc_fairseq.text import alike, escaped, is_utf8
 
 EXTENSIONS = ("wav", "flac", "opus", "ogg")
 # Other audio, by its names: what is left out is told.
@@ -63,13 +57,14 @@ class Recording:
     gender: str = ""
 
 
-def find_recordings(root: Path, extensions: Iterable[str] = EXTENSIONS) -> list[str]:
+def find_recordings(root: Path, extensions: Iterable[str] = EXTENSIONS, apart: Iterable[Path] = ()) -> list[str]:
     """Sorted paths below `root` of files with one of the extensions, in upper or lower case. InputError for no such file.
 
-    Symbolic links are followed, but each folder is visited once. Hidden files and folders (".name") are skipped.
+    Symbolic links are followed, but each folder is visited once. Hidden files and folders (".name") are skipped, and so are those
+    of `apart`: what a preparation writes below the root is none of its recordings when it is typed again.
     """
     extensions = [extension.strip(".").lower() for extension in extensions]
-    names = _files_below(root, extensions)
+    names = _files_below(root, extensions, apart)
     if not names:
         endings = ", ".join(f".{extension}" for extension in extensions)
         raise InputError(
@@ -88,22 +83,27 @@ def other_audio(root: Path, extensions: Iterable[str]) -> str:
     )
 
 
-def _files_below(root: Path, extensions: Sequence[str]) -> list[str]:
+def _files_below(root: Path, extensions: Sequence[str], apart: Iterable[Path] = ()) -> list[str]:
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; expected the folder that holds the corpus")
     endings = tuple(f".{extension}" for extension in extensions)
-    names, visited = [], set()
+    names = []
+    visited = {_identity(folder) for folder in apart if folder.is_dir()} - {_identity(root)}
     for folder, subfolders, files in os.walk(root, followlinks=True, onerror=_refuse_folder):
-        status = os.stat(folder)
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        if (status.st_dev, status.st_ino) in visited:  # a link to a folder above would never end
+        if (identity := _identity(folder)) in visited:  # a link to a folder above would never end
             subfolders.clear()
             continue
-        visited.add((status.st_dev, status.st_ino))
+        visited.add(identity)
         below = Path(folder).relative_to(root)
         found = (file for file in files if not file.startswith(".") and file.lower().endswith(endings))
         names += [(below / file).as_posix() for file in found]
     return sorted(names)
+
+
+def _identity(folder: str | Path) -> tuple[int, int]:
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino
 
 
 def _refuse_folder(error: OSError) -> None:
@@ -205,67 +205,4 @@ def require_one_form(labels: Iterable[str], what: str) -> None:
         one, other = pairs[0]
         raise InputError(
             f"{what} {ascii(one)} and {ascii(other)} differ in their Unicode form alone; rename one, or join them"
-        )
-
-
-@dataclass(frozen=True)
-class ManifestContent:
-    """What a manifest is made from.
-
-    root: folder of the recordings. suffixes: label files beside it, keys of LABELS.
-    """
-
-    root: Path
-    recordings: Sequence[Recording]
-    suffixes: tuple[str, ...] = ()
-
-
-def write_manifests(
-    manifests: Mapping[Path, ManifestContent], others: Mapping[Path, Sequence[str]] | None = None
-) -> None:
-    """Write manifests, label files beside them and other files of lines, all or none.
-
-    No manifest is ever beside labels of another one.
-
-    Args:
-        manifests: by the path of their .tsv.
-        others: lines by path, such as transcripts, lists of trials, a report.
-
-    Raises:
-        InputError, before anything is written: a label file of an earlier manifest would remain beside a new one and no
-            longer fit its lines; names or labels that a line cannot hold.
-    """
-    leaders, followers = {}, dict(others or {})
-    for path, content in manifests.items():
-        entries = [(recording.name, recording.frames) for recording in content.recordings]
-        leaders[path] = manifest_lines(path, content.root, entries)
-        for suffix in content.suffixes:
-            beside = path.with_suffix(f".{suffix}")
-            own = [getattr(recording, LABELS[suffix]) for recording in content.recordings]
-            followers[beside] = label_lines(beside, own)
-        _refuse_stale_files(path, leaders[path], followers)
-    write_lines_together(followers, leaders)
-
-
-def _refuse_stale_files(manifest: Path, lines: Sequence[str], written: Container[Path]) -> None:
-    """InputError if a label file of an earlier manifest is beside it, which would be read with the new one.
-
-    lines: of the new manifest. written: files that are written with it.
-    """
-    for suffix in (*LABEL_SUFFIXES.values(), *LINE_BY_LINE):
-        stale = manifest.with_suffix(f".{suffix}")
-        if stale in written or not stale.exists():
-            continue
-        if suffix in LINE_BY_LINE and manifest.is_file() and read_lines(manifest) == lines:
-            continue  # it was made for these very lines
-        raise InputError(f"{stale}: belongs to an earlier {manifest.name}; move it away, or choose another folder")
-
-
-def refuse_stale_hold_out(folder: Path, splits: Container[str]) -> None:
-    """InputError if an earlier valid.tsv would remain beside a new train.tsv, which may contain its recordings."""
-    held_out = folder / "valid.tsv"
-    if "train" in splits and "valid" not in splits and held_out.exists():
-        raise InputError(
-            f"{held_out}: belongs to an earlier train.tsv; move it away, hold recordings out again "
-            "(--valid-per-speaker, --valid-share), or choose another folder"
         )

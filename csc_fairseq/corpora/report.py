@@ -1,10 +1,43 @@
 """What a preparation says at its end, on a terminal and in its report file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from csc_fairseq.corpora.preparation import Recording
+from csc_fairseq.errors import InputError
+from csc_fairseq.text import read_lines
 
-REPORT = "report.txt"
+REPORT, SPEAKERS = "report.txt", "speakers.txt"
+_COMMAND, _FILES = "csc prepare ", "files: "
+
+
+@dataclass(frozen=True)
+class Report:
+    """command: the first line of a report. files: names of what was written beside it; none has a blank."""
+
+    command: str
+    files: frozenset[str]
+
+
+def report_lines(kind: str, root: Path, text: Sequence[str], files: Iterable[str]) -> list[str]:
+    """Lines of a report, by which `read_report` knows it. kind: sub-verb. files: names of all others in the folder."""
+    return [f"{_COMMAND}{kind} {root}", *text, f"{_FILES}{' '.join(sorted(files))}"]
+
+
+def read_report(folder: Path) -> Report | None:
+    """The report of an earlier preparation in a folder; None: there is no file of this name.
+
+    InputError: there is one, and no preparation wrote it.
+    """
+    path = folder / REPORT
+    if not path.exists():
+        return None
+    lines = read_lines(path)
+    if not lines or not lines[0].startswith(_COMMAND):
+        raise InputError(f"{path}: is there, and `csc prepare` did not write it; choose another folder with --out")
+    files = lines[-1].removeprefix(_FILES).split() if lines[-1].startswith(_FILES) else []
+    return Report(lines[0], frozenset(files))
 
 
 def summary(splits: Mapping[str, Sequence[Recording]], sample_rate: int) -> list[str]:

@@ -32,6 +32,20 @@ def suspicions(root: Path, splits: Mapping[str, Sequence[Recording]]) -> list[st
     ]
 
 
+def shared_speakers(splits: Mapping[str, Sequence[Recording]]) -> list[str]:
+    """Speakers of train who are in another split, too, but for valid, which has training speakers; a line for each split."""
+    speakers = {split: {recording.speaker for recording in own} for split, own in splits.items()}
+    found = []
+    for split, own in speakers.items():
+        shared = speakers.get("train", set()) & own
+        if split not in ("train", "valid") and shared:
+            found.append(
+                f"{_listed(sorted(shared))}: {len(shared)} speakers are in both train and {split}, which then tests no unknown "
+                "voices; give each speaker one split, or call the split valid"
+            )
+    return found
+
+
 def _of_folders(root: Path, folders: Sequence[str]) -> list[str]:
     """Names of speakers' folders that say that they hold no speakers."""
     found = []

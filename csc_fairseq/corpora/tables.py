@@ -25,7 +25,8 @@ class TableRow:
 def read_table(path: Path, columns: Sequence[str]) -> list[TableRow]:
     """Rows of a table that has these columns, and perhaps others. Names are in NFC (`text.normal`).
 
-    InputError, naming file and line: the file cannot be read, a column is missing, a row has more or fewer fields than the header.
+    InputError, naming file and line: the file cannot be read, a column is missing or two have one name, a row has more or fewer
+    fields than the header, or does not end with its line.
     """
     lines = [normal(line) for line in read_lines(path)]
     header: list[str] = []
@@ -38,6 +39,8 @@ def read_table(path: Path, columns: Sequence[str]) -> list[TableRow]:
             f"{path}:1: has the header {lines[0][:200] if lines else ''!r}, expected the columns {', '.join(columns)}, "
             "separated by tabs or commas; correct the line, or name its columns"
         )
+    if twice := next((column for column in header if column and header.count(column) > 1), None):
+        raise InputError(f"{path}:1: has two columns {twice}; rename one")
     rows = []
     for number, cells in _rows(lines, separator, path):
         if number == 1 or not cells or cells == [""]:
@@ -54,8 +57,15 @@ def read_table(path: Path, columns: Sequence[str]) -> list[TableRow]:
 
 def _rows(lines: Sequence[str], separator: str, path: Path) -> Iterator[tuple[int, list[str]]]:
     reader = csv.reader(lines, delimiter=separator, quoting=csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL)
+    number = 0
     try:
         for cells in reader:
+            number += 1
+            if reader.line_num > number:
+                raise InputError(
+                    f"{path}:{number}: has a quote that does not end in this line; expected a row in each line; close it, or join "
+                    "the lines"
+                )
             yield reader.line_num, cells
     except csv.Error as error:
         raise InputError(f"{path}:{reader.line_num}: cannot be read ({error}); correct the line") from error

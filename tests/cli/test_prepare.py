@@ -68,7 +68,7 @@ def test_without_a_table_all_is_train(root: Path, out: Path, capsys: pytest.Capt
     assert (out / "train.tsv").read_text().splitlines()[0] == str(root)
     printed = capsys.readouterr().out.splitlines()
     assert printed[1].split() == ["train", "3", "7", "0.00"]
-    assert report[1:] == printed
+    assert report[1:] == [*printed, "files: train.spk train.tsv"]
     assert check_manifest(out / "train.tsv", deep=True) == []
 
 
@@ -93,8 +93,8 @@ def test_split_table_and_minimum_length(root: Path, out: Path, tmp_path: Path, c
     message = complaint(capsys, "folders", str(root), "--out", str(out), *options, "--min-seconds", "0.3")
     assert "no recording is left for split dev" in message
     splits.write_text("corpus\tspeaker\tsplit\nx\t1\ttrain\nx\t2\ttrain\ny\t1\ttrain\n")
-    assert prepare(root, out, *options, "--min-seconds", "0.2001") == 0
-    assert rows(out / "train.tsv") == [("y/1/s1/long.wav", 8000, "y/1")]
+    assert prepare(root, tmp_path / "long", *options, "--min-seconds", "0.2001") == 0
+    assert rows(tmp_path / "long" / "train.tsv") == [("y/1/s1/long.wav", 8000, "y/1")]
     assert "left out, shorter than 0.2001 s: 6 recordings" in capsys.readouterr().out
 
 

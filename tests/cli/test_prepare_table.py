@@ -120,6 +120,11 @@ def test_what_is_wrong(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert said([header, "1\ta b/p0_0.wav\t\ttrain\td"]).startswith(f"{table}:2: has nothing in column who; fill it")
     assert said([header, "1\ta b/p0_0.wav"]).startswith(f"{table}:2: has 2 fields, expected 5 as in line 1")
     assert said([header]).startswith(f"{table}: has no rows below its header")
+    assert said([f"{header}\twho"]).startswith(f"{table}:1: has two columns who; rename one")
+    quoted = ["file,who,text", 'a b/p0_0.wav,x,"one', 'two"', "a b/p0_1.wav,x,three"]
+    assert said(quoted).startswith(
+        f"{table}:2: has a quote that does not end in this line; expected a row in each line"
+    )
     slash = [line.replace("\ttest\t", "\t../x\t") for line in good]
     assert "split '../x' cannot name a file" in said(slash, "--split-column", "part")
     assert "--test-speakers: there are the splits test, train already" in said(
@@ -133,6 +138,17 @@ def test_what_is_wrong(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     (tmp_path / "q.csv").write_text('file,who\n"a b/p0_0.wav,x\n')
     assert complaint(capsys, "table", tmp_path / "q.csv", out, *words(root)).startswith(f"{tmp_path}/q.csv:2: ")
     assert not out.exists()
+
+
+def test_a_speaker_in_two_splits(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    lines = [line.replace("\ttest\t", "\ttrain\t") for line in rows("\t")]
+    lines[-1] = lines[-1].replace("\ttrain\t", "\tdev\t")
+    lines[-4] = lines[-4].replace("\ttrain\t", "\tvalid\t")
+    printed = prepare(
+        capsys, "table", write_text(tmp_path / "t", lines), tmp_path / "out", *words(root, "--split-column", "part")
+    )
+    notes = [line for line in printed if line.startswith("note: ")]
+    assert len(notes) == 1 and notes[0].startswith("note: Speaker 3: 1 speakers are in both train and dev")
 
 
 def test_drawn_speakers_of_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

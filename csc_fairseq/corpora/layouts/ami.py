@@ -6,12 +6,16 @@ only_words/rttms/split/meeting.rttm.
 
 from pathlib import Path
 
-from csc_fairseq.corpora.conversations import Source, pair
+from csc_fairseq.corpora.conversations import Source, pair, with_one_channel
 
 MICROPHONE = "Mix-Headset"
 
 
-def read(root: Path, rttms: Path, microphone: str = MICROPHONE) -> tuple[list[Source], list[str]]:
-    """Meetings of one microphone with their turns. Result and errors as of `conversations.pair`."""
-    sources, notes = pair(root, rttms, f".{microphone}")
-    return sources, [f"microphone: {microphone}", *notes]
+def read(root: Path, rttms: Path, out: Path, audio: Path, microphone: str, jobs: int) -> tuple[list[Source], list[str]]:
+    """Meetings of one microphone with their turns. Result and errors as of `conversations.pair`.
+
+    A few published recordings have two channels: the first ones are written to `audio` (`conversations.with_one_channel`).
+    """
+    sources, notes = pair(root, rttms, (out, audio), f".{microphone}")
+    sources, told = with_one_channel(sources, root, audio, jobs)
+    return sources, [f"microphone: {microphone}", *told, *notes]

@@ -7,8 +7,7 @@ separated by tabs, with the columns client_id, path, sentence, gender and others
 import os
 from pathlib import Path, PurePosixPath
 
-from csc_fairseq.corpora.conversion import decode, require_ffmpeg
-from csc_fairseq.corpora.corpus import Corpus, Part, gender_of, require_folder
+from csc_fairseq.corpora.corpus import Corpus, Part, decoded_part, gender_of, require_decoder, require_folder
 from csc_fairseq.corpora.preparation import EXTENSIONS, Recording
 from csc_fairseq.corpora.tables import TableRow, read_table
 from csc_fairseq.errors import InputError
@@ -21,8 +20,8 @@ COLUMNS = ("client_id", "path")
 def read(root: Path, audio: Path, validated: bool = False) -> Corpus:
     """Clips of the official splits whose tables are there.
 
-    validated: train is validated.tsv without the speakers of dev.tsv and test.tsv. A split whose clips have no WAV, FLAC or Ogg
-    of the same name beside them is decoded to `audio`. InputError: no tables or clips; ffmpeg is needed and missing.
+    validated: train is validated.tsv without the speakers of dev.tsv and test.tsv. Clips without a WAV, FLAC or Ogg of the same
+    name beside them are decoded to `audio` (`decoded_part`). InputError: no tables or clips; ffmpeg is needed and missing.
     """
     require_folder(root / CLIPS, "clips/NAME.mp3 of one language, beside train.tsv")
     tables = {split: root / f"{split}.tsv" for split in SPLITS if (root / f"{split}.tsv").is_file()}
@@ -44,35 +43,25 @@ def read(root: Path, audio: Path, validated: bool = False) -> Corpus:
         stem, _, ending = entry.name.rpartition(".")
         files.setdefault(stem, {})[ending.lower()] = entry.name
     parts = [_part(root, audio, split, tables[split], own, files) for split, own in sorted(rows.items())]
-    undecoded = sum(not (part.root / name).is_file() for part in parts for name in part.sources)
-    if undecoded:
-        require_ffmpeg(root / CLIPS, ENCODED, undecoded)
+    require_decoder(root / CLIPS, parts, ENCODED)
     return Corpus(parts, ("spk", "gender"), notes=notes)
 
 
 def _part(
     root: Path, audio: Path, split: str, table: Path, rows: list[TableRow], files: dict[str, dict[str, str]]
 ) -> Part:
-    """One split: as it is if all its clips can be read, otherwise with the files to decode."""
-    found = []
+    """One split. InputError, with the line, for a clip that is not there."""
+    recordings = []
     for row in rows:
-        stem = str(PurePosixPath(row.cells["path"]).with_suffix(""))
-        own = files.get(stem, {})
+        own = files.get(str(PurePosixPath(row.cells["path"]).with_suffix("")), {})
         names = [own[ending] for ending in (*EXTENSIONS, ENCODED) if ending in own]
         if not names:
             raise InputError(
                 f"{table}:{row.line}: no file for {row.cells['path']} in {root / CLIPS}, expected .{ENCODED} or "
                 f"{', '.join(EXTENSIONS)}; unpack all clips, or remove the row"
             )
-        found.append((stem, names[0], row))
-    encoded = any(name.lower().endswith(f".{ENCODED}") for _, name, _ in found)
-    recordings, sources = [], {}
-    for stem, name, row in found:
-        ours = f"{CLIPS}/{stem}.flac" if encoded else f"{CLIPS}/{name}"
-        sources[ours] = root / CLIPS / name
         gender = gender_of(row.cells.get("gender", ""))
-        recordings.append(Recording(ours, 0, f"commonvoice/{row.cells['client_id']}", gender=gender))
+        speaker = f"commonvoice/{row.cells['client_id']}"
+        recordings.append(Recording(f"{CLIPS}/{names[0]}", 0, speaker, gender=gender))
     recordings.sort(key=lambda one: one.name)
-    if encoded:
-        return Part(audio, {split: recordings}, sources, decode)
-    return Part(root, {split: recordings})
+    return decoded_part(root, audio, split, recordings, ENCODED)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from csc_fairseq.corpora.corpus import require_folder
+from csc_fairseq.corpora.corpus import choose_subsets, require_folder
 from csc_fairseq.corpora.mixtures import FixedMixture, files_in, folder_of, incomplete
 from csc_fairseq.corpora.tables import read_table
 from csc_fairseq.errors import InputError
@@ -33,14 +33,7 @@ def read(
     names a mixture that is not there.
     """
     folder = folder_of(root, "", sample_rate, mode)
-    there = [subset for subset in SUBSETS if (root / folder / subset).is_dir()]
-    missing = [subset for subset in subsets if subset not in there]
-    if missing or not there:
-        raise InputError(
-            f"{root / folder / (missing or SUBSETS)[0]}: no such folder; expected those of LibriMix, found "
-            f"{', '.join(there) or 'none'}; generate it, or choose others with --subsets"
-        )
-    chosen = [subset for subset in there if not subsets or subset in subsets]
+    chosen, left = choose_subsets(root / folder, subsets, SUBSETS, "generate it, or choose others with --subsets")
     mixtures, notes, origins = [], [f"mixtures: {kind}, {mode}, {sample_rate} Hz"], []
     for subset in chosen:
         place = f"{folder}/{subset}"
@@ -58,9 +51,7 @@ def read(
                 "keep Libri2Mix and Libri3Mix apart"
             )
     notes += incomplete(origins, PUBLISHED.get(len(_talkers(mixtures[0].name)), {}))
-    if left := [subset for subset in there if subset not in chosen]:
-        notes.append(f"left out, not in --subsets: {', '.join(left)}")
-    return mixtures, notes
+    return mixtures, [*notes, *left]
 
 
 def _mixture(root: Path, place: str, kind: str, split: str, name: str) -> FixedMixture:

@@ -7,7 +7,7 @@ may hold bars itself. The subsets' names begin with their roles: train, dev, tes
 from collections.abc import Sequence
 from pathlib import Path
 
-from csc_fairseq.corpora.corpus import UNKNOWN, Corpus, Part, by_split, gender_of, recordings_at
+from csc_fairseq.corpora.corpus import UNKNOWN, Corpus, Part, by_split, choose_subsets, gender_of, recordings_at
 from csc_fairseq.corpora.preparation import Recording
 from csc_fairseq.errors import InputError
 from csc_fairseq.text import read_lines
@@ -29,14 +29,7 @@ def read(root: Path, subsets: Sequence[str] = ()) -> Corpus:
 
     InputError: none of the subsets is there, a given one is not, a file lies elsewhere than the layout says.
     """
-    there = [subset for subset in SUBSETS if (root / subset).is_dir()]
-    missing = [subset for subset in subsets if subset not in there]
-    if missing or not there:
-        raise InputError(
-            f"{root}: has no folder {missing[0] if missing else SUBSETS[0]}; expected the folder LibriSpeech with some of "
-            f"{', '.join(SUBSETS)}, found {', '.join(there) or 'none of them'}; give the folder that holds them as ROOT"
-        )
-    chosen = [subset for subset in there if not subsets or subset in subsets]
+    chosen, left = choose_subsets(root, subsets, SUBSETS, "give the folder LibriSpeech that holds them as ROOT")
     genders = _genders(root / SPEAKERS)
     pairs = []
     for subset in chosen:
@@ -44,9 +37,7 @@ def read(root: Path, subsets: Sequence[str] = ()) -> Corpus:
             label = f"librispeech/{speaker}"
             recording = Recording(name, 0, label, f"{label}/{chapter}", genders.get(speaker, UNKNOWN))
             pairs.append((subset.partition("-")[0], recording))
-    notes = [f"subsets: {', '.join(chosen)}"]
-    if left := [subset for subset in there if subset not in chosen]:
-        notes.append(f"left out, not in --subsets: {', '.join(left)}")
+    notes = [f"subsets: {', '.join(chosen)}", *left]
     if not genders:
         notes.append(f"no {root / SPEAKERS}: no .gender files")
     # Of subsets with transcripts and others without, manifests would have half of a .txt file.

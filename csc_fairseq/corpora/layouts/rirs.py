@@ -30,9 +30,10 @@ def read(root: Path, audio: Path) -> Corpus:
         )
     as_they_are = {}
     if POINTS in there:
-        as_they_are["pointsource"] = [Recording(name, 0) for name, _ in recordings_at(root, POINTS, "FILE", ("wav",))]
+        found = recordings_at(root, POINTS, "FILE", ("wav",), apart=[audio])
+        as_they_are["pointsource"] = [Recording(name, 0) for name, _ in found]
     if SIMULATED in there:
-        found = recordings_at(root, SIMULATED, "SIZE/ROOM/FILE", ("wav",))
+        found = recordings_at(root, SIMULATED, "SIZE/ROOM/FILE", ("wav",), apart=[audio])
         as_they_are["simulated"] = [Recording(name, 0) for name, _ in found]
     parts = [Part(root, as_they_are)] if as_they_are else []
     notes = []

@@ -7,14 +7,13 @@ are published beside it, as lines ``1 speaker/video/number.wav speaker/video/num
 
 from pathlib import Path, PurePosixPath
 
-from csc_fairseq.corpora.corpus import Corpus, Part, by_split, gender_of, recordings_at
+from csc_fairseq.corpora.corpus import Corpus, Part, by_split, recordings_at
+from csc_fairseq.corpora.layouts.voxceleb import listed, read_speakers
 from csc_fairseq.corpora.preparation import Recording
 from csc_fairseq.corpora.published_trials import Trials, read_pairs
-from csc_fairseq.corpora.tables import read_table
 from csc_fairseq.errors import InputError
 
 META = "vox1_meta.csv"
-SPLITS = {"dev": "train", "test": "test"}
 # Folders that may be there, and the split of what is in them; "" where the table says it.
 FOLDERS = {
     "wav": "",
@@ -38,7 +37,8 @@ def read(root: Path, lists: Path | None = None) -> Corpus:
     """Recordings of both sets, as far as they are there, and the trials whose lists are in `root` or `lists`. Session: the video.
 
     Split `all`, both sets, is there if a list of E or H has all its recordings. InputError: no recordings where they should be; no
-    table where only it tells the sets apart; a speaker whom it lacks.
+    table where only it tells the sets apart; a speaker whom it lacks, or of
+    another set than that of the folder.
     """
     folders = [folder for folder in FOLDERS if (root / folder).is_dir()]
     if not folders:
@@ -55,15 +55,15 @@ def read(root: Path, lists: Path | None = None) -> Corpus:
             f"{root / META}: no such file; expected the corpus' table, which says who is in which set; put it there, or give its "
             "folder with --lists"
         )
-    speakers = _speakers(metas[0]) if metas else {}
+    speakers = read_speakers(metas[0], "VoxCeleb1 ID") if metas else {}
     pairs, names = [], {}
     for folder in folders:
         for name, (speaker, video, file) in recordings_at(root, folder, "SPEAKER/VIDEO/FILE", ("wav", "flac")):
-            if metas and speaker not in speakers:
-                raise InputError(f"{metas[0]}: has no speaker {speaker}, but there is {root / name}; restore the table")
-            official, gender = speakers.get(speaker, ("", ""))
-            label = f"voxceleb1/{speaker}"
-            pairs.append((FOLDERS[folder] or official, Recording(name, 0, label, f"{label}/{video}", gender)))
+            split, gender, label = FOLDERS[folder], "", f"voxceleb1/{speaker}"
+            if metas:
+                row = listed(metas[0], speakers, speaker, split, root / name)
+                split, gender = row.split, row.gender
+            pairs.append((split, Recording(name, 0, label, f"{label}/{video}", gender)))
             names[f"{speaker}/{video}/{PurePosixPath(file).stem}"] = name
     splits = by_split(pairs)
     trials = _trials(places, names)
@@ -73,19 +73,6 @@ def read(root: Path, lists: Path | None = None) -> Corpus:
     labels = ("spk", "session", "gender") if metas else ("spk", "session")
     notes = [] if metas else [f"no {root / META}: no .gender files"]
     return Corpus([Part(root, splits)], labels, trials=trials, notes=notes)
-
-
-def _speakers(path: Path) -> dict[str, tuple[str, str]]:
-    """(split, gender) by speaker."""
-    found = {}
-    for row in read_table(path, ("VoxCeleb1 ID", "Gender", "Set")):
-        split = SPLITS.get(row.cells["Set"])
-        if split is None:
-            raise InputError(
-                f"{path}:{row.line}: has the set {row.cells['Set']!r}, expected dev or test; restore the table"
-            )
-        found[row.cells["VoxCeleb1 ID"]] = split, gender_of(row.cells["Gender"])
-    return found
 
 
 def _trials(places: list[Path], names: dict[str, str]) -> dict[str, Trials]:

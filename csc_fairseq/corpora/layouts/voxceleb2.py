@@ -5,26 +5,27 @@ ends of its fields: VoxCeleb2 ID, VGGFace2 ID, Gender, Set. Trees that somebody 
 ``aac`` or ``wav``.
 """
 
-from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from csc_fairseq.corpora.conversion import decode, require_ffmpeg
-from csc_fairseq.corpora.corpus import UNKNOWN, Corpus, Part, gender_of, recordings_at
+from csc_fairseq.corpora.corpus import Corpus, by_split, decoded_part, recordings_at, require_decoder
+from csc_fairseq.corpora.layouts.voxceleb import listed, read_speakers
 from csc_fairseq.corpora.preparation import Recording
-from csc_fairseq.corpora.tables import read_table
 from csc_fairseq.errors import InputError
 
 META = "vox2_meta.csv"
-# Folders that may be there, and the split of what is in them.
+# Folders that may be there, and the split of what is in them. The last one is that of the test set's archive, but where the
+# table is there, the table says it.
 FOLDERS = {"dev/aac": "train", "dev/wav": "train", "test/aac": "test", "test/wav": "test", "aac": "test"}
+UNSURE = "aac"
 READABLE, ENCODED = ("wav", "flac"), "m4a"
 
 
 def read(root: Path, audio: Path) -> Corpus:
     """Recordings of both sets, as far as they are there. Session: the video.
 
-    A split is decoded to `audio`, with the same paths, unless each of its .m4a files has a .wav or .flac of the same speaker, video
-    and number. InputError: none of the folders is there; ffmpeg is needed and missing.
+    An .m4a file with a .wav or .flac of the same speaker, video and number is not needed. If others are left in a split, they are
+    decoded to `audio`, with the same paths, where the split's other recordings are links. InputError: none of the folders is there;
+    the table lacks a speaker, or has another set than the folder; ffmpeg is needed and missing.
     """
     folders = [folder for folder in FOLDERS if (root / folder).is_dir()]
     if not folders:
@@ -32,44 +33,22 @@ def read(root: Path, audio: Path) -> Corpus:
             f"{root}: has none of the folders {', '.join(FOLDERS)}; expected dev/aac/idXXXXX/VIDEO/00001.m4a; give the folder that "
             "holds dev as ROOT"
         )
-    genders = _genders(root / META)
-    readable: dict[str, dict[str, str]] = {}  # names by split and SPEAKER/VIDEO/NUMBER
-    encoded: dict[str, dict[str, str]] = {}
+    table = root / META
+    speakers = read_speakers(table, "VoxCeleb2 ID") if table.is_file() else None
+    found: dict[tuple[str, str], Recording] = {}  # by split and SPEAKER/VIDEO/NUMBER
     for folder in folders:
-        for name, parts in recordings_at(root, folder, "SPEAKER/VIDEO/FILE", (*READABLE, ENCODED)):
-            path = PurePosixPath(*parts)
-            kind = encoded if path.suffix.lower() == f".{ENCODED}" else readable
-            kind.setdefault(FOLDERS[folder], {})[str(path.with_suffix(""))] = name
-    found, undecoded = [], 0
-    for split in sorted({*readable, *encoded}):
-        there, others = readable.get(split, {}), encoded.get(split, {})
-        if others.keys() <= there.keys():
-            found.append(Part(root, {split: _recordings(there.values(), genders)}))
-            continue
-        sources = {str(PurePosixPath(name).with_suffix(".flac")): root / name for name in {**there, **others}.values()}
-        undecoded += sum(not (audio / name).is_file() for name in sources)
-        found.append(Part(audio, {split: _recordings(sources, genders)}, sources, decode))
-    if undecoded:
-        require_ffmpeg(root, ENCODED, undecoded)
-    labels = ("spk", "session", "gender") if genders else ("spk", "session")
-    notes = [] if genders else [f"no {root / META}: no .gender files"]
-    return Corpus(found, labels, notes=notes)
-
-
-def _recordings(names: Iterable[str], genders: dict[str, str]) -> list[Recording]:
-    found = []
-    for name in sorted(names):
-        *_, speaker, video, _ = name.split("/")
-        label = f"voxceleb2/{speaker}"
-        found.append(Recording(name, 0, label, f"{label}/{video}", genders.get(speaker, UNKNOWN)))
-    return found
-
-
-def _genders(path: Path) -> dict[str, str]:
-    """Gender by speaker; empty without the file."""
-    if not path.is_file():
-        return {}
-    return {
-        row.cells["VoxCeleb2 ID"]: gender_of(row.cells["Gender"])
-        for row in read_table(path, ("VoxCeleb2 ID", "Gender"))
-    }
+        for name, path in recordings_at(root, folder, "SPEAKER/VIDEO/FILE", (*READABLE, ENCODED), apart=[audio]):
+            speaker, video, file = path
+            split, gender, label = FOLDERS[folder], "", f"voxceleb2/{speaker}"
+            if speakers is not None:
+                row = listed(table, speakers, speaker, "" if folder == UNSURE else split, root / name)
+                split, gender = row.split, row.gender
+            key = split, f"{speaker}/{video}/{PurePosixPath(file).stem}"
+            if key not in found or not name.lower().endswith(f".{ENCODED}"):
+                found[key] = Recording(name, 0, label, f"{label}/{video}", gender)
+    splits = by_split([(split, recording) for (split, _), recording in found.items()])
+    parts = [decoded_part(root, audio, split, recordings, ENCODED) for split, recordings in splits.items()]
+    require_decoder(root, parts, ENCODED)
+    labels = ("spk", "session") if speakers is None else ("spk", "session", "gender")
+    notes = [f"no {table}: no .gender files"] if speakers is None else []
+    return Corpus(parts, labels, notes=notes)

@@ -8,6 +8,6 @@ from pathlib import Path
 from csc_fairseq.corpora.conversations import Source, pair
 
 
-def read(root: Path, rttms: Path) -> tuple[list[Source], list[str]]:
+def read(root: Path, rttms: Path, out: Path) -> tuple[list[Source], list[str]]:
     """Recordings with their turns. Result and errors as of `conversations.pair`."""
-    return pair(root, rttms)
+    return pair(root, rttms, (out,))

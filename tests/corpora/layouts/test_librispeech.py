@@ -55,7 +55,7 @@ def test_official_roles_labels_and_texts(root: Path, tmp_path: Path, capsys: pyt
     ]
     assert printed[4:] == ["subsets: train-clean-100, dev-clean, test-other"]
     report = (tmp_path / "report.txt").read_text().splitlines()
-    assert report == [f"csc prepare librispeech {root}", *printed]
+    assert report[:-1] == [f"csc prepare librispeech {root}", *printed]
     check(tmp_path, "train", "test")  # dev has a single speaker
 
 
@@ -107,10 +107,12 @@ def test_without_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
 def test_wrong_trees(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     said = complaint(capsys, "librispeech", root.parent, tmp_path / "out")
     assert said.startswith(
-        f"{root.parent}: has no folder train-clean-100; expected the folder LibriSpeech with some of"
+        f"{root.parent}/train-clean-100: no such folder; expected some of train-clean-100, train-clean-360"
     )
     said = complaint(capsys, "librispeech", root, tmp_path / "out", "--subsets", "test-clean")
-    assert said.startswith(f"{root}: has no folder test-clean; expected") and "found train-clean-100, dev-clean" in said
+    assert (
+        said.startswith(f"{root}/test-clean: no such folder; expected") and "found train-clean-100, dev-clean" in said
+    )
     broken = tmp_path / "LibriSpeech"
     shutil.copytree(root, broken)
     transcript = broken / "dev-clean/84/121123/84-121123.trans.txt"

@@ -63,6 +63,20 @@ def test_room_responses(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert contents(out) == first
 
 
+def test_first_channels_below_the_root(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """They are no responses of the next run, and never take the place of their sources."""
+    root = rirs(tmp_path / "RIRS_NOISES")
+    words = ["--audio", str(root / "simulated_rirs" / "audio")]
+    prepare(capsys, "rirs", root, tmp_path / "out", *words)
+    first = contents(tmp_path / "out")
+    prepare(capsys, "rirs", root, tmp_path / "out", *words)
+    assert contents(tmp_path / "out") == first
+    said = complaint(capsys, "rirs", root, tmp_path / "no", "--audio", str(root))
+    assert (
+        said.startswith(f"{root}/real_rirs_isotropic_noises/") and "would be replaced by what is made from it" in said
+    )
+
+
 def test_wrong_rooms(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     out = tmp_path / "out"
     assert complaint(capsys, "rirs", tmp_path, out).startswith(

@@ -13,7 +13,7 @@ from csc_fairseq.cli.main import main
 from csc_fairseq.data.manifest import read_labels, read_manifest
 from csc_fairseq.verification.trials.trial_file import read_trials
 from tests.corpora.preparing import check, complaint, contents, prepare
-from tests.corpora.trees import FRAMES, encode, ffmpeg, voxceleb1, voxceleb2
+from tests.corpora.trees import FRAMES, encode, ffmpeg, speak, voxceleb1, voxceleb2
 from tests.faults.test_no_room import no_room
 from tests.making import killed_after_renames
 
@@ -157,17 +157,52 @@ def test_voxceleb2_that_somebody_decoded(
     assert train.root == root and len(train) == 8
     assert train.names[0] == "dev/wav/id00012/21Uxsk56VDQ/00001.flac"
     assert len(read_manifest(out / "test.tsv")) == 3
-    # Where one was not decoded, all of them are written to one folder.
+    # Where one was not decoded, it alone is, and the others are links beside it.
     (root / "dev/wav/id00012/21Uxsk56VDQ/00001.flac").unlink()
-    shutil.rmtree(root / "dev/aac/id00015")
-    for number, path in enumerate(sorted((root / "dev/wav/id00015").rglob("*.flac"))):
-        encode(path, 15, number + 1)  # our ffmpeg reads no other form
-    prepare(capsys, "voxceleb2", root, out, "--skip-bad")
+    encode(bad, 17, 1)
+    (out / "audio" / "aac/id00017/21Uxsk56VDQ/00002.flac").unlink()
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    assert complaint(capsys, "voxceleb2", root, out).startswith(f"{root}: has 3 recordings as .m4a")
+    monkeypatch.setenv("PATH", ffmpeg(tmp_path / "bin"))
+    prepare(capsys, "voxceleb2", root, out)
     train = read_manifest(out / "train.tsv")
     assert train.root == out / "audio" and len(train) == 8
+    decoded, *links = [train.file(i) for i in range(8)]
+    assert decoded == out / "audio/dev/aac/id00012/21Uxsk56VDQ/00001.flac" and not decoded.is_symlink()
+    assert {os.readlink(path) for path in links} == {str(path) for path in (root / "dev/wav").rglob("*.flac")}
+    check(out, "train")
     assert complaint(capsys, "voxceleb2", tmp_path, tmp_path / "no").startswith(
         f"{tmp_path}: has none of the folders dev/aac"
     )
+
+
+def test_sets_of_the_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Folders and tables that say another thing; and VoxCeleb2's aac, which may have speakers of both sets."""
+    root, out = tmp_path / "vox2", tmp_path / "out"
+    for speaker in (12, 17):
+        for number in (1, 2):
+            speak(root / f"aac/id{speaker:05}/21Uxsk56VDQ/{number:05}.wav", speaker, number)
+    prepare(capsys, "voxceleb2", root, tmp_path / "plain")
+    assert len(read_manifest(tmp_path / "plain/test.tsv")) == 4
+    table = root / "vox2_meta.csv"
+    table.write_text("VoxCeleb2 ID ,VGGFace2 ID ,Gender ,Set \nid00012 ,n000012 ,m ,dev \nid00017 ,n000017 ,f ,test \n")
+    prepare(capsys, "voxceleb2", root, out)
+    for split, speaker in (("train", "id00012"), ("test", "id00017")):
+        assert read_labels(read_manifest(out / f"{split}.tsv"), "spk") == [f"voxceleb2/{speaker}"] * 2
+    (root / "dev").mkdir()
+    (root / "aac").rename(root / "dev/aac")
+    said = complaint(capsys, "voxceleb2", root, out)
+    assert said.startswith(
+        f"{table}:3: id00017 is of the set test, but there is {root}/dev/aac/id00017/21Uxsk56VDQ/00001.wav"
+    )
+    table.write_text(table.read_text().replace("id00017", "id00018"))
+    assert complaint(capsys, "voxceleb2", root, out).startswith(
+        f"{table}: has no speaker id00017, but there is {root}/dev"
+    )
+    one = voxceleb1(tmp_path / "vox1")
+    (one / "dev").mkdir()
+    (one / "wav").rename(one / "dev/wav")
+    assert complaint(capsys, "voxceleb1", one, out).startswith(f"{one}/vox1_meta.csv:4: id10270 is of the set test")
 
 
 def test_killed_at_every_file(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
@@ -208,7 +243,16 @@ def test_a_full_disk_and_a_second_program(
     assert contents(out) == {"audio/.lock": b""}
     prepare(capsys, "voxceleb2", root, out)
     with FileLock(out / "audio" / ".lock"):
+        prepare(capsys, "voxceleb2", root, out)  # nothing is left to write
+        (out / first).unlink()
         said = complaint(capsys, "voxceleb2", root, out)
-    assert said == f"{out}/audio: another preparation is writing there; wait for its end, or choose another --audio"
+    assert (
+        said
+        == f"{out}/audio: another preparation is writing there; wait for its end, or choose another place with --audio"
+    )
     said = complaint(capsys, "voxceleb2", root, out, "--audio", str(out / "train.tsv"))
-    assert said == f"{out}/train.tsv: cannot be made (File exists); choose another place with --audio"
+    assert said == f"{out}/train.tsv: cannot be written (File exists); choose another place with --audio"
+    (out / "audio" / ".lock").unlink()
+    (out / "audio" / ".lock").mkdir()
+    said = complaint(capsys, "voxceleb2", root, out)
+    assert said == f"{out}/audio/.lock: cannot be written (Is a directory); choose another place with --audio"

@@ -1,6 +1,7 @@
 """How well a model separates fixed mixtures, measured piece by piece, so that an interrupted evaluation goes on."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,10 @@ def measure(model: EmbeddingModel, mixtures: FixedMixtures, index: int) -> tuple
     return found.si_snri, found.sdri
 
 
+def _measure_all(model: EmbeddingModel, mixtures: FixedMixtures, piece: range) -> list[tuple[float, float]]:
+    return [measure(model, mixtures, index) for index in piece]
+
+
 class MeasuredPieces(KeptValues):
     """A folder of what was measured, piece by piece."""
 
@@ -51,9 +56,7 @@ class MeasuredPieces(KeptValues):
         rows: list[list[float]] = []
         for first in range(0, len(mixtures), PIECE):
             piece = range(first, min(first + PIECE, len(mixtures)))
-            rows += self.value(
-                self._path(mixtures, piece), lambda piece=piece: [measure(model, mixtures, index) for index in piece]
-            )
+            rows += self.value(self._path(mixtures, piece), partial(_measure_all, model, mixtures, piece))
             told(len(piece))
         return np.array(rows)
 

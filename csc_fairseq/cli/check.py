@@ -46,8 +46,16 @@ def run(args: argparse.Namespace) -> int:
             progress=f"check {path}",
             audio=not args.no_audio,
         )
-        if are_fixed_mixtures(path) and not args.no_audio:
-            problems += check_mixtures(path, args.sample_rate, args.allow_rates, args.jobs, f"check sources of {path}")
+        if are_fixed_mixtures(path):
+            problems += check_mixtures(
+                path,
+                args.sample_rate,
+                resample=args.allow_rates,
+                deep=args.deep,
+                jobs=args.jobs,
+                progress=f"check sources of {path}",
+                audio=not args.no_audio,
+            )
         for problem in problems:
             print(problem)
         if not problems:

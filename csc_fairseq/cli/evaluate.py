@@ -104,14 +104,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the table of error rates; writes everything to --out."""
-    from csc_fairseq.verification.evaluation.benchmark import run_benchmark
-    from csc_fairseq.verification.evaluation.benchmark_options import BenchmarkOptions
-
+    if arguments.manifest is None:
+        _refuse_options_of_trials(arguments)
     require_device(arguments.device)
     if arguments.conversations is not None:
         return _conversations(arguments)
     if arguments.mixtures is not None:
         return _mixtures(arguments)
+    from csc_fairseq.verification.evaluation.benchmark import run_benchmark
+    from csc_fairseq.verification.evaluation.benchmark_options import BenchmarkOptions
+
     if arguments.jobs is None:
         arguments.jobs = len(os.sched_getaffinity(0)) if arguments.device == "cpu" else 1
     options = {name: value for name, value in vars(arguments).items() if name not in NOT_OF_TRIALS}
@@ -125,10 +127,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _conversations(arguments: argparse.Namespace) -> int:
-    """Prints the tables; writes them to --out. InputError for options of trials."""
+    """Prints the tables; writes them to --out."""
     from csc_fairseq.verification.conversations.evaluation import ConversationEvaluation, evaluate_conversations
 
-    _refuse_options_of_trials(arguments)
     options = ConversationEvaluation(
         tuple(arguments.conversations),
         tuple(arguments.encoder),
@@ -145,12 +146,9 @@ def _conversations(arguments: argparse.Namespace) -> int:
 
 
 def _mixtures(arguments: argparse.Namespace) -> int:
-    """Prints the table; writes it to --out. InputError for options of trials and conversations."""
+    """Prints the table; writes it to --out."""
     from csc_fairseq.verification.mixtures.evaluation import MixtureEvaluation, evaluate_mixtures
 
-    _refuse_options_of_trials(arguments)
-    if arguments.dev is not None:
-        raise InputError("--dev goes with --manifest or --conversations; leave it out")
     options = MixtureEvaluation(
         tuple(arguments.mixtures),
         tuple(arguments.encoder),
@@ -166,6 +164,9 @@ def _mixtures(arguments: argparse.Namespace) -> int:
 
 
 def _refuse_options_of_trials(arguments: argparse.Namespace) -> None:
+    """InputError for options that say nothing of conversations or mixtures."""
     for name, (option, default) in arguments.of_trials.items():
         if getattr(arguments, name) != default:
             raise InputError(f"{option} goes with --manifest; leave it out")
+    if arguments.mixtures is not None and arguments.dev is not None:
+        raise InputError("--dev goes with --manifest or --conversations; leave it out")

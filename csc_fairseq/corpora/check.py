@@ -96,7 +96,7 @@ def _examine(i: int, entries: Entries, root: Path, sample_rate: int, resample: b
         if frames != stated:
             return f"{file}: has {frames} samples, the manifest says {stated}; prepare the manifest again"
         if deep:
-            start, length = _longest_silence(file, frames, sample_rate, resample)
+            start, length = longest_silence(file, frames, sample_rate, resample)
             if length == frames:
                 return f"{file}: is digitally silent; leave it out"
             if length > SILENCE_SECONDS * sample_rate:
@@ -109,7 +109,7 @@ def _examine(i: int, entries: Entries, root: Path, sample_rate: int, resample: b
     return ""
 
 
-def _longest_silence(file: Path, frames: int, sample_rate: int, resample: bool) -> tuple[int, int]:
+def longest_silence(file: Path, frames: int, sample_rate: int, resample: bool) -> tuple[int, int]:
     """Decode a whole file: start and length of its longest digitally silent part, in samples.
 
     InputError for audio that cannot be decoded, and for NaN.

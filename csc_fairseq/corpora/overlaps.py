@@ -9,6 +9,7 @@ import numpy as np
 
 from csc_fairseq.corpora.name_faults import stem_hashes
 from csc_fairseq.corpora.repetitions import twins_by_audio, without_ending
+from csc_fairseq.data.fixed_mixtures import are_fixed_mixtures, read_fixed_mixtures
 from csc_fairseq.data.manifest import Manifest, label_path, read_labels
 from csc_fairseq.data.texts import Names
 
@@ -24,17 +25,14 @@ def compare_manifests(
 
     Recordings are shared if they are one file, differ in their ending or Unicode form alone, or are the same audio. Training and
     validation of pre-training share their speakers by design (unseen recordings of known identities). For this pair, the note
-    is about speakers of valid that are missing in train. Speakers come from .spk files; without these files, only recordings
-    are compared. sample_rate, resample, jobs, audio: as of `check_manifest`.
+    is about speakers of valid that are missing in train. Speakers come from .spk files, and of fixed mixtures from .speakers;
+    without these files, only recordings are compared. sample_rate, resample, jobs, audio: as of `check_manifest`.
     """
     if len(manifests) < 2:
         return []
     hashes = [stem_hashes(Names.of(manifest.names), str(manifest.root)) for manifest in manifests]
     copies = _copies(manifests, sample_rate, resample, jobs) if audio else {}
-    speakers = [
-        set(read_labels(manifest, "spk").values) if label_path(manifest, "spk").is_file() else set()
-        for manifest in manifests
-    ]
+    speakers = [_speakers(manifest) for manifest in manifests]
     notes = []
     for a, b in combinations(range(len(manifests)), 2):
         names = f"{manifests[a].path} and {manifests[b].path}"
@@ -57,6 +55,14 @@ def compare_manifests(
         elif same := speakers[a] & speakers[b]:
             notes.append(f"{names} share {_some(same, 'speaker')}")
     return notes
+
+
+def _speakers(manifest: Manifest) -> set[str]:
+    """Everybody whom the files beside a manifest name."""
+    found = set(read_labels(manifest, "spk").values) if label_path(manifest, "spk").is_file() else set()
+    if are_fixed_mixtures(manifest.path) and (named := read_fixed_mixtures(manifest.path).speakers):
+        found.update(named.values)
+    return found
 
 
 def _path(manifest: Manifest, recording: int) -> str:

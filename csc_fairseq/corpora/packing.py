@@ -168,4 +168,4 @@ def _write_member(packing: Packing, i: int, archive: ZipFile, tell: Callable[[],
         shutil.copyfileobj(content, member, 2**20)
         written = tell() - begins
     if (begins, written) != (packing.offsets[i], size):
-        raise InputError(f"{path}: had {size} bytes and now has {written}; pack it once nobody writes to it")
+        raise InputError(f"{path}: had {size} bytes and now has {written}; pack it once no program writes to it")

@@ -24,8 +24,8 @@ class Packing:
     """Which recording of a manifest will be where.
 
     folder: of the archives and of the new manifest. sizes: int64 [N], bytes of each recording. changed: int64 [N], when its file
-    last changed, in ns. bounds: int64 [K + 1], archive k holds recordings [bounds[k], bounds[k + 1]). offsets: int64 [N], first
-    byte of each recording in its archive.
+    last changed or came to its place, in ns. bounds: int64 [K + 1], archive k holds recordings [bounds[k], bounds[k + 1]).
+    offsets: int64 [N], first byte of each recording in its archive.
     """
 
     manifest: Manifest
@@ -92,7 +92,9 @@ def _examined(path: Path) -> tuple[int, int, str]:
     try:
         with open_bytes(path) as content:
             sign, size = content.read(3), content.seek(0, os.SEEK_END)
-        changed = file_of(path).stat().st_mtime_ns
+        status = file_of(path).stat()
+        # A copy keeps the time of its contents, but not that of its file: a recording may be replaced by an older one.
+        changed = max(status.st_mtime_ns, status.st_ctime_ns)
     except OSError as error:
         return 0, 0, f"{path}: cannot be read ({error.strerror}); restore it, or take it out of the manifest"
     except InputError as error:  # of a slice

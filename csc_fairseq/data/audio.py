@@ -117,7 +117,11 @@ def is_silent(samples: Any) -> bool:
 def _open(path: str | Path) -> soundfile.SoundFile:
     if packed := slice_of(path):
         return _open_slice(path, packed)
-    if not Path(path).is_file():
+    try:
+        there = Path(path).is_file()
+    except OSError as error:  # in the way there, for instance a folder that may not be entered
+        raise InputError(f"{path}: cannot be read ({error.strerror}); see to its path and permissions") from error
+    if not there:
         other = alike_file(Path(path).absolute())
         found = (
             f"no file of this name, but {ascii(str(other))}, another Unicode form of it; rename one" if other else ""

@@ -30,7 +30,7 @@ class FixedMixtures:
     """N mixtures of C sources each.
 
     manifest: of the mixtures. count: C. sources: N·C paths below the manifest's root, mixture by mixture: source c of mixture i is
-    number i·C + c. speakers: who each is, in the same order; None: nobody knows.
+    number i·C + c. speakers: who each is, in the same order; None: that is not known.
     """
 
     manifest: Manifest

@@ -1,6 +1,6 @@
-"""Views of fixed mixtures: parts of them that one talker is in, for training and validation beside mixtures that are made anew.
+"""Views of fixed mixtures: parts of them that one talker is in, for training and validation beside mixtures that are drawn.
 
-A view is a part of a fixed mixture as it is: nobody and nothing is added. The target of an item is in all its views: in other
+A view is a part of a fixed mixture as it is: no voice and no noise is added. The target of an item is in all its views: in other
 mixtures of the same identity, as far as there are any, otherwise in other parts of the same mixture (all our choice). ::
 
     item 5, target B   mixture 5 of A and B   |--[======]------|      view 0
@@ -42,7 +42,7 @@ class FixedViewPlan:
 def source_labels(mixtures: FixedMixtures, level: str) -> Sequence[str]:
     """Identity of every source at one of IDENTITY_LEVELS: its speaker, or at any other level its own path.
 
-    InputError: speakers are asked for, and nobody knows them.
+    InputError: speakers are asked for, and not known.
     """
     if level != "speaker":
         return mixtures.sources

@@ -26,7 +26,7 @@ class MixtureDataset(ViewDataset):
         pool: of targets and interferers. noise, rirs: None for white noise, for no reverberation.
         fixed: see the base; the share of single talkers is then the final one. indices: recordings that are targets;
             interferers always come from the whole pool.
-        given: fixed mixtures, parts of which take the place of so many items (given_share), drawn anew in every epoch. All other
+        given: fixed mixtures, parts of which take the place of so many items (given_share), others in every epoch. All other
             items stay as they are without them.
 
     Raises:
@@ -117,7 +117,12 @@ class MixtureDataset(ViewDataset):
         """See the base."""
         if self._given is None:
             return self.pool.keys(recordings)
-        return np.array([int(pool.keys([number])[0]) for pool, number in map(self._own, recordings)], dtype=np.int64)
+        numbers = np.asarray(recordings, dtype=np.int64)
+        given = numbers >= len(self.pool)
+        keys = np.empty(len(numbers), dtype=np.int64)
+        keys[~given] = self.pool.keys(numbers[~given].tolist())
+        keys[given] = self._given.sources.keys((numbers[given] - len(self.pool)).tolist())
+        return keys
 
     def talker(self, recording: int) -> tuple[str, str]:
         """See the base."""

@@ -11,19 +11,18 @@ import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
 from csc_fairseq.errors import InputError
 
 _SLICE = re.compile(r"(.+\.zip):([0-9]+):([0-9]+)", re.DOTALL)
-_AT_ONCE = 2**18  # bytes; a slice of up to so many is read as a whole, which is quicker than in parts
-_BUFFER = 2**16  # bytes of a longer one that are read at a time: some frames of FLAC
+_DIGITS = 18  # of a number of bytes: no file has more, and Python refuses to convert thousands of them
 
 
 @dataclass(frozen=True)
 class Slice:
-    """Bytes [offset, offset + length) of an archive."""
+    """Bytes [offset, offset + length) of an archive. As a string, it is the path that names it."""
 
     archive: Path
     offset: int
@@ -34,11 +33,19 @@ class Slice:
         """First byte after the slice."""
         return self.offset + self.length
 
+    def __str__(self) -> str:
+        return f"{self.archive}:{self.offset}:{self.length}"
+
 
 def slice_of(path: str | Path) -> Slice | None:
     """The slice that a path names; None for the path of a file."""
     found = _SLICE.fullmatch(str(path))
-    return Slice(Path(found[1]), int(found[2]), int(found[3])) if found else None
+    return Slice(Path(found[1]), _bytes(found[2]), _bytes(found[3])) if found else None
+
+
+def _bytes(digits: str) -> int:
+    """A number of bytes; of too many digits, one that lies beyond the end of any file."""
+    return int(digits) if len(digits) <= _DIGITS else 10**_DIGITS
 
 
 def file_of(path: str | Path) -> Path:
@@ -50,7 +57,7 @@ def file_of(path: str | Path) -> Path:
 def open_bytes(path: str | Path) -> BinaryIO:
     """The bytes of a recording, to read and seek in, wherever they are.
 
-    OSError as of `open`. InputError, naming the slice: the archive is missing, or does not reach so far.
+    OSError as of `open`, for a file. InputError, naming the slice: the archive cannot be read, or does not reach so far.
     """
     found = slice_of(path)
     return open(path, "rb") if found is None else open_slice(found)
@@ -58,26 +65,26 @@ def open_bytes(path: str | Path) -> BinaryIO:
 
 def open_slice(found: Slice) -> BinaryIO:
     """The bytes of a slice. Errors as of `open_bytes`."""
-    name = f"{found.archive}:{found.offset}:{found.length}"
     try:
         descriptor = os.open(found.archive, os.O_RDONLY)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(
-            f"{name}: no such archive; mount or restore it, or pack the recordings again (`csc pack`)"
+            f"{found}: no such archive; mount or restore it, or pack the recordings again (`csc pack`)"
+        ) from error
+    except OSError as error:
+        raise InputError(
+            f"{found}: the archive cannot be read ({error.strerror}); see to its path and permissions, or pack the recordings "
+            "again (`csc pack`)"
         ) from error
     status = os.fstat(descriptor)
     size = status.st_size if stat.S_ISREG(status.st_mode) else 0
     if found.length < 1 or found.end > size:
         os.close(descriptor)
         raise InputError(
-            f"{name}: names bytes {found.offset} to {found.end} of an archive of {size}, expected some within it; it was cut off "
+            f"{found}: names bytes {found.offset} to {found.end} of an archive of {size}, expected some within it; it was cut off "
             "or replaced after its manifest was written: restore it, or pack the recordings again (`csc pack`)"
         )
-    if found.length > _AT_ONCE:
-        return io.BufferedReader(_SliceReader(found, descriptor), _BUFFER)
-    content = os.pread(descriptor, found.length, found.offset)
-    os.close(descriptor)
-    return io.BytesIO(content)
+    return cast(BinaryIO, _SliceReader(found, descriptor))  # which has all of its methods but write
 
 
 def compressed_member(found: Slice) -> str:
@@ -92,7 +99,11 @@ def compressed_member(found: Slice) -> str:
 
 
 class _SliceReader(io.RawIOBase):
-    """A slice as a file of its own, which begins at 0 and ends with the slice."""
+    """A slice as a file of its own, which begins at 0 and ends with the slice.
+
+    It has no buffer: libsndfile has one, and filling a second costs more than it saves. Nor is the archive mapped into memory,
+    where one that is cut off meanwhile would end the process.
+    """
 
     def __init__(self, found: Slice, descriptor: int) -> None:
         self._slice = found
@@ -106,14 +117,18 @@ class _SliceReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer) -> int:
-        wanted = max(0, min(len(buffer), self._slice.length - self._position))
-        read = os.preadv(self._descriptor, [memoryview(buffer)[:wanted]], self._slice.offset + self._position)
+        rest = max(0, self._slice.length - self._position)
+        wanted = buffer if len(buffer) <= rest else memoryview(buffer)[:rest]
+        read = os.preadv(self._descriptor, [wanted], self._slice.offset + self._position)
         self._position += read
         return read
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._slice.length}[whence]
-        self._position = max(0, start + offset)
+        if whence == io.SEEK_CUR:
+            offset += self._position
+        elif whence == io.SEEK_END:
+            offset += self._slice.length
+        self._position = max(0, offset)
         return self._position
 
     def tell(self) -> int:

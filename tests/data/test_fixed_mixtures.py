@@ -75,8 +75,40 @@ def test_sources_that_do_not_fit(manifest: Path, capsys: pytest.CaptureFixture[s
         f"{sources}:2: {audio}/s2/b.wav has 3200 samples, but its mixture {audio}/mix/b.wav has 4800;"
     )
     assert len(printed) == 2
-    write(manifest, "speakers", "ann\tben")
-    assert main(["check", str(manifest)]) == 1
-    assert capsys.readouterr().out.startswith(
-        f"{manifest.with_suffix('.speakers')}: has 1 lines, but {manifest} has 2 mixtures"
+
+
+def test_check_without_audio(manifest: Path, capsys: pytest.CaptureFixture[str]):
+    """Columns are looked at, and the other manifests, too."""
+    other = write_recordings(manifest.with_name("other.tsv"), {"a.wav": voice(3, 0, 0.3)}).path
+    for files in ("speakers", "ann\tben"), ("sources", "s1/a.wav\ts2/a.wav", "s1/b.wav"):
+        write(manifest, *files)
+        assert main(["check", str(manifest), str(other), "--no-audio"]) == 1
+        fault, good = capsys.readouterr().out.splitlines()
+        assert good.startswith(f"OK {other}: 1 recordings")
+        told = {"speakers": ": has 1 lines, but", "sources": ":2: has 1 columns, expected 2 as in line 1"}[files[0]]
+        assert fault.startswith(f"{manifest.with_suffix(f'.{files[0]}')}{told}")
+
+
+def test_deep_hears_silent_and_damaged_sources(manifest: Path, capsys: pytest.CaptureFixture[str]):
+    audio, sources = manifest.parent / "audio", manifest.with_suffix(".sources")
+    padded = voice(1, 0, 0.3)
+    padded[1600:] = 0  # shorter than the other one, as in LibriMix's longest mixtures
+    write_recording(audio / "s1/a.wav", padded)
+    write_recording(audio / "s2/b.wav", np.zeros(4800))
+    assert main(["check", str(manifest)]) == 0
+    capsys.readouterr()
+    assert main(["check", str(manifest), "--deep"]) == 1
+    assert capsys.readouterr().out == (
+        f"{sources}:2: {audio}/s2/b.wav: is digitally silent, expected a talker; leave this mixture out\n"
     )
+    write_recording(audio / "s2/b.wav", np.full(4800, np.nan))
+    assert main(["check", str(manifest), "--deep"]) == 1
+    assert capsys.readouterr().out.startswith(f"{sources}:2: {audio}/s2/b.wav: has NaN or infinite samples")
+
+
+def test_check_tells_of_shared_speakers(manifest: Path, capsys: pytest.CaptureFixture[str]):
+    """Those of sources and those of recordings."""
+    signals = {f"{name}.wav": voice(number, 9, 0.3) for number, name in enumerate(("ben", "dora"))}
+    train = write_recordings(manifest.with_name("train.tsv"), signals, ["ben", "dora"]).path
+    assert main(["check", str(train), str(manifest), "--no-audio"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"note: {train} and {manifest} share 1 speaker (ben)"

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from csc_fairseq.cli.main import main
 from csc_fairseq.corpora.check import check_manifest
-from csc_fairseq.data import packed
 from csc_fairseq.data.audio import load_crop, probe, require_format
 from csc_fairseq.data.manifest import read_manifest, write_lines, write_manifest
 from csc_fairseq.data.packed import Slice, file_of, open_bytes, slice_of
@@ -54,9 +54,7 @@ def test_which_paths_are_slices():
     assert file_of("/data/a.wav") == Path("/data/a.wav")
 
 
-@pytest.mark.parametrize("at_once", [0, 2**18])
-def test_a_slice_reads_like_a_file(tmp_path: Path, monkeypatch, at_once: int):
-    monkeypatch.setattr(packed, "_AT_ONCE", at_once)
+def test_a_slice_reads_like_a_file(tmp_path: Path):
     (tmp_path / "a.zip").write_bytes(bytes(range(100)))
     with open_bytes(tmp_path / "a.zip:10:20") as content:
         assert content.read() == bytes(range(10, 30))
@@ -68,9 +66,7 @@ def test_a_slice_reads_like_a_file(tmp_path: Path, monkeypatch, at_once: int):
         assert content.read() == b""
 
 
-@pytest.mark.parametrize("at_once", [0, 2**18])
-def test_headers_and_crops_are_those_of_the_files(tmp_path: Path, monkeypatch, loose: list[Path], at_once: int):
-    monkeypatch.setattr(packed, "_AT_ONCE", at_once)
+def test_headers_and_crops_are_those_of_the_files(tmp_path: Path, loose: list[Path]):
     for file, part in zip(loose, pack(tmp_path / "x.zip", loose), strict=True):
         assert probe(part) == probe(file)
         for start, frames in [(0, -1), (0, 1), (4321, 9000), (19999, 1)]:
@@ -110,6 +106,34 @@ def test_what_is_wrong_with_a_slice(tmp_path: Path, loose: list[Path]):
     assert (
         f"-ar 8000 {tmp_path}/x-{offset}.wav) and pack the recordings again, with that one in its place, or" in message
     )
+
+
+def test_archives_that_cannot_be_opened(tmp_path: Path, loose: list[Path], capsys):
+    """A line each, and the rest is checked."""
+    good, *_ = pack(tmp_path / "x.zip", loose)
+    (tmp_path / "loop.zip").symlink_to("loop.zip")
+    names = ["loop.zip:0:9", f"{'n' * 300}.zip:0:9", f"x.zip:{'7' * 5000}:10", f"{'n' * 300}.wav", "gone.zip:0:9"]
+    write_manifest(tmp_path / "x.tsv", tmp_path, [(name, 9) for name in names] + [(good.name, probe(good).frames)])
+    assert main(["check", str(tmp_path / "x.tsv")]) == 1
+    told = capsys.readouterr().out.splitlines()
+    for number, (line, said) in enumerate(
+        zip(
+            told,
+            (
+                ".zip:0:9: the archive cannot be read (Too many levels of symbolic links); see to its path",
+                ".zip:0:9: the archive cannot be read (File name too long); see to its path",
+                f"names bytes {10**18} to {10**18 + 10} of an archive of ",
+                "n.wav: cannot be read (File name too long); see to its path",
+                "gone.zip:0:9: no such archive",
+            ),
+            strict=True,
+        ),
+        start=2,
+    ):
+        assert line.startswith(f"{tmp_path / 'x.tsv'}:{number}: ") and said in line
+    assert main(["pack", str(tmp_path / "x.tsv"), "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert f"{tmp_path / 'x.tsv'}:2: " in error and error.count("\n") == 1
 
 
 def test_a_compressed_member(tmp_path: Path):

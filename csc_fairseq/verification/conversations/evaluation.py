@@ -4,9 +4,8 @@ What was measured of a conversation is kept in the folder of the results, with a
 evaluation goes on when it is started again.
 """
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +17,15 @@ from csc_fairseq.data.conversation_folder import RecordedConversation, read_conv
 from csc_fairseq.diarization.scoring import error_seconds
 from csc_fairseq.digests import file_digest
 from csc_fairseq.errors import InputError
-from csc_fairseq.files import replacing
 from csc_fairseq.verification.conversations.measured_store import KINDS, MeasuredStore
 from csc_fairseq.verification.conversations.summary import Summary, summarise, tables
 from csc_fairseq.verification.conversations.systems import System, make_system
 from csc_fairseq.verification.encoders.registry import read_source
+from csc_fairseq.verification.evaluation.benchmark_options import check_named_once, check_replicates, check_seed
 from csc_fairseq.verification.evaluation.compared_encoder import source_digest
 from csc_fairseq.verification.evaluation.evaluation_set import OR_FORCE, refuse_shared_speakers
 from csc_fairseq.verification.evaluation.preflight import require_rate_of
+from csc_fairseq.verification.evaluation.result_files import results_in, write_results
 from csc_fairseq.verification.evaluation.tables import Table
 
 DISTANCES = np.geomspace(0.005, 1.2, 40).round(4)  # cosine distances that are tried on development conversations
@@ -52,15 +52,10 @@ class ConversationEvaluation:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise InputError(f"--seed {self.seed}: expected 0 or more")
-        if self.replicates < 1:
-            raise InputError(f"--replicates {self.replicates}: expected at least 1, 1000 for figures to be printed")
-        resolved = [path.resolve() for path in self.folders]
-        for place, path in enumerate(self.folders):
-            if resolved.index(path.resolve()) < place:
-                raise InputError(f"--conversations {path}: is named twice; leave one out")
-        if self.dev is not None and self.dev.resolve() in resolved:
+        check_seed(self.seed)
+        check_replicates(self.replicates)
+        check_named_once("--conversations", self.folders)
+        if self.dev is not None and self.dev.resolve() in [path.resolve() for path in self.folders]:
             raise InputError(f"--dev {self.dev}: is among --conversations; figures need others than those of the fit")
 
 
@@ -68,7 +63,8 @@ def evaluate_conversations(options: ConversationEvaluation, progress: bool = Fal
     """Measures, and writes results.json, results.md and what goes on after an interruption to `out`; the tables.
 
     InputError: faulty conversations, encoders, speakers of the training, speakers of the development conversations in others,
-    recordings of another rate. Speakers of real conversations are not known: their RTTM names talkers of one recording.
+    recordings of another rate, files of others in `out`. Speakers of real conversations are not known: their RTTM names talkers of
+    one recording.
     """
     folders = {path: read_conversations(path) for path in options.folders}
     dev = [] if options.dev is None else read_conversations(options.dev)
@@ -88,48 +84,47 @@ def evaluate_conversations(options: ConversationEvaluation, progress: bool = Fal
                 require_rate_of(system.name, system.sample_rate, conversation.audio)
     summaries: list[Summary] = []
     distances: dict[str, float | None] = {}
-    for source, system, slug in zip(sources, systems, safe_names([one.name for one in systems]), strict=True):
-        store = MeasuredStore(options.out / "measured" / slug, [source.text, source_digest(source), options.device])
-        distance = _fitted(system, dev, store, progress) if system.needs_distance and dev else None
-        distances[system.name] = distance
-        for path, conversations in folders.items():
-            measured = [
-                store.measured(system, conversation, distance)
-                for conversation in tqdm(
-                    conversations,
-                    f"{system.name}, {names[path]}",
-                    unit="conversation",
-                    leave=False,
-                    disable=not progress,
-                )
-            ]
-            for kind in KINDS:
-                own = [one[kind] for one in measured if kind in one]
-                if own:
-                    summaries.append(summarise(system.name, names[path], kind, own, options.replicates, options.seed))
-    found = tables(summaries)
-    _write(options, summaries, distances, found)
+    with results_in(options.out, "--conversations") as folder:
+        for source, system, slug in zip(sources, systems, safe_names([one.name for one in systems]), strict=True):
+            store = MeasuredStore(folder.path / "measured" / slug, [source.text, source_digest(source), options.device])
+            distance = _fitted(system, dev, store, progress) if system.needs_distance and dev else None
+            distances[system.name] = distance
+            for path, conversations in folders.items():
+                measured = [
+                    store.measured(system, conversation, distance)
+                    for conversation in _shown(conversations, f"{system.name}, {names[path]}", progress)
+                ]
+                for kind in KINDS:
+                    own = [one[kind] for one in measured if kind in one]
+                    if own:
+                        summaries.append(
+                            summarise(system.name, names[path], kind, own, options.replicates, options.seed)
+                        )
+        found = tables(summaries)
+        write_results(folder, "Conversations", _facts(options, distances), summaries, found)
     return found
+
+
+def _shown(conversations: Sequence[RecordedConversation], title: str, progress: bool) -> Iterable[RecordedConversation]:
+    """With a bar, unless standard error is a file or a pipe."""
+    hidden = None if progress else True
+    return tqdm(conversations, title, unit="conversation", leave=False, disable=hidden)
 
 
 def _fitted(system: System, dev: Sequence[RecordedConversation], store: MeasuredStore, progress: bool) -> float:
     """The distance with the lowest DER of all development conversations together (collar 0, with overlap); the middle of equals."""
-    path = store.distance(dev)
-    if path.is_file():
-        return float(json.loads(path.read_bytes()))
-    wrong = np.zeros(len(DISTANCES))
-    for conversation in tqdm(
-        dev, f"{system.name}, development", unit="conversation", leave=False, disable=not progress
-    ):
-        heard = system.hear(load_crop(conversation.audio, 0, -1, system.sample_rate))
-        for number, distance in enumerate(DISTANCES):
-            turns = heard.diarized(None, float(distance)).turns
-            wrong[number] += error_seconds(conversation.turns, turns, conversation.seconds).wrong
-    best = np.flatnonzero(wrong <= wrong.min() + 1e-9)
-    distance = float(DISTANCES[best[len(best) // 2]])
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(distance), encoding="utf-8")
-    return distance
+
+    def fit() -> float:
+        wrong = np.zeros(len(DISTANCES))
+        for conversation in _shown(dev, f"{system.name}, development", progress):
+            heard = system.hear(load_crop(conversation.audio, 0, -1, system.sample_rate))
+            for number, distance in enumerate(DISTANCES):
+                turns = heard.diarized(None, float(distance)).turns
+                wrong[number] += error_seconds(conversation.turns, turns, conversation.seconds).wrong
+        best = np.flatnonzero(wrong <= wrong.min() + 1e-9)
+        return float(DISTANCES[best[len(best) // 2]])
+
+    return store.value(store.distance(dev), fit)
 
 
 def _speakers(conversations: Sequence[RecordedConversation]) -> set[str]:
@@ -152,13 +147,8 @@ def _distinct(names: list[str]) -> list[str]:
     return names if len(set(names)) == len(names) else [f"{number}. {name}" for number, name in enumerate(names, 1)]
 
 
-def _write(
-    options: ConversationEvaluation,
-    summaries: Sequence[Summary],
-    distances: dict[str, float | None],
-    found: Sequence[Table],
-) -> None:
-    facts = {
+def _facts(options: ConversationEvaluation, distances: dict[str, float | None]) -> dict[str, object]:
+    return {
         "conversations": [str(path.absolute()) for path in options.folders],
         "development": None if options.dev is None else str(options.dev.absolute()),
         "encoders": list(options.encoders),
@@ -166,10 +156,3 @@ def _write(
         "replicates": options.replicates,
         "seed": options.seed,
     }
-    content = json.dumps({**facts, "results": [asdict(one) for one in summaries]}, indent=2)
-    with replacing(options.out / "results.json") as temporary:
-        temporary.write_text(content + "\n", encoding="utf-8")
-    lines = "".join(f"- {name}: {value}\n" for name, value in facts.items())
-    text = "\n".join([f"# Conversations\n\n{lines}", *(table.markdown() for table in found)])
-    with replacing(options.out / "results.md") as temporary:
-        temporary.write_text(text, encoding="utf-8")

@@ -1,6 +1,5 @@
 """Measures of conversations, and where they are kept, so that an interrupted evaluation goes on."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -9,9 +8,8 @@ from typing import Any
 from csc_fairseq.data.audio import load_crop
 from csc_fairseq.data.conversation_folder import RecordedConversation
 from csc_fairseq.diarization.scoring import ErrorSeconds, diarization_errors
-from csc_fairseq.digests import code_digest, digest, file_digest
+from csc_fairseq.digests import file_digest
 from csc_fairseq.errors import InputError
-from csc_fairseq.files import replacing
 from csc_fairseq.verification.conversations.measures import (
     Measured,
     SeparationMeasure,
@@ -20,6 +18,7 @@ from csc_fairseq.verification.conversations.measures import (
     voice_measure,
 )
 from csc_fairseq.verification.conversations.systems import System
+from csc_fairseq.verification.evaluation.kept_values import KeptValues
 
 KINDS = ("found", "given")
 """Whether a system finds the number of talkers, or is told."""
@@ -64,16 +63,8 @@ def measure(system: System, conversation: RecordedConversation, distance: float 
     return measured
 
 
-class MeasuredStore:
-    """A folder of measures by conversation, each with a key of all that it depends on.
-
-    Args:
-        folder: it is made if it is missing. key: what the system is, and where it runs.
-    """
-
-    def __init__(self, folder: Path, key: Sequence[str | None]) -> None:
-        self._folder = folder
-        self._key = [*key, code_digest()]
+class MeasuredStore(KeptValues):
+    """A folder of measures by conversation."""
 
     def measured(
         self, system: System, conversation: RecordedConversation, distance: float | None
@@ -81,19 +72,15 @@ class MeasuredStore:
         """What was kept, or is measured now."""
         sources = {name: file_digest(file) for name, file in conversation.sources.items()}
         voices = [[one.talker, one.present, *map(file_digest, one.files)] for one in conversation.voices]
-        key = digest([*self._key, distance, *_heard(conversation), sources, voices])
-        path = self._folder / f"{key}.json"
-        if path.is_file():
-            return {kind: _measured(values) for kind, values in json.loads(path.read_bytes()).items()}
-        found = measure(system, conversation, distance)
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps({kind: asdict(one) for kind, one in found.items()}), encoding="utf-8")
-        return found
+        found = self.value(
+            self.path(distance, *_heard(conversation), sources, voices),
+            lambda: {kind: asdict(one) for kind, one in measure(system, conversation, distance).items()},
+        )
+        return {kind: _measured(values) for kind, values in found.items()}
 
     def distance(self, conversations: Sequence[RecordedConversation]) -> Path:
         """Where the distance that was fitted to these is kept."""
-        key = digest([*self._key, *map(_heard, conversations)])
-        return self._folder / f"distance_{key}.json"
+        return self.path(*map(_heard, conversations), prefix="distance_")
 
 
 def _heard(conversation: RecordedConversation) -> list[str]:

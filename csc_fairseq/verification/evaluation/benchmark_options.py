@@ -58,8 +58,7 @@ class BenchmarkOptions:
         if self.enrolments is not None and self.trials is None:
             raise InputError(f"--enrolments {self.enrolments}: belongs to a list of trials; give it with --trials")
         check_jobs(self.jobs, self.device)
-        if self.replicates < 1:
-            raise InputError(f"--replicates {self.replicates}: expected at least 1, 1000 for figures to be printed")
+        check_replicates(self.replicates)
         if self.top_k < 2:
             raise InputError(f"--top-k {self.top_k}: expected at least 2")
         names = [encoder_name(text) for text in self.encoders]
@@ -80,8 +79,7 @@ def check_rendering(seconds: float, seed: int, noises: Mapping[str, Path]) -> No
         raise InputError(
             f"--seconds {seconds:g}: recordings cannot be cut to that, expected {SHORTEST_SECONDS} or more"
         )
-    if seed < 0:
-        raise InputError(f"--seed {seed}: expected 0 or more")
+    check_seed(seed)
     unknown = [kind for kind in noises if kind not in NOISES]
     if unknown:
         raise InputError(f"--noise {unknown[0]}=…: expected {' or '.join(NOISES)}")
@@ -93,3 +91,23 @@ def check_jobs(jobs: int, device: str) -> None:
         raise InputError(f"--jobs {jobs}: expected at least 1")
     if jobs > 1 and device != "cpu":
         raise InputError(f"--jobs {jobs} would share {device}; use --jobs 1 there")
+
+
+def check_replicates(replicates: int) -> None:
+    """InputError, naming the option of `csc`, for a number of bootstrap replicates that cannot be."""
+    if replicates < 1:
+        raise InputError(f"--replicates {replicates}: expected at least 1, 1000 for figures to be printed")
+
+
+def check_seed(seed: int) -> None:
+    """InputError, naming the option of `csc`, for a seed that cannot be."""
+    if seed < 0:
+        raise InputError(f"--seed {seed}: expected 0 or more")
+
+
+def check_named_once(option: str, paths: Sequence[Path]) -> None:
+    """InputError, naming the option of `csc`, for files or folders one of which is there twice."""
+    resolved = [path.resolve() for path in paths]
+    for place, path in enumerate(paths):
+        if resolved.index(path.resolve()) < place:
+            raise InputError(f"{option} {path}: is named twice; leave one out")

@@ -23,6 +23,7 @@ from csc_fairseq.verification.trials.trial_file import enrolments_path, write_tr
 
 LISTED, LOCK = "files.json", ".lock"
 TRIALS, SCORES = "trials.txt", "scores"
+OF_TRIALS = "--manifest"  # the option of `csc evaluate` that names what is evaluated
 
 
 class ResultFolder:
@@ -31,14 +32,16 @@ class ResultFolder:
     Args:
         path: the folder; it is made if it is missing.
         given: files that are read by this evaluation and may lie there without having been listed.
+        of: the option of `csc evaluate` that names what is evaluated. Results of another one stay.
 
     Raises:
-        InputError: it cannot be written, another evaluation is at work there, its list is damaged, or it has no list and
-            holds other files than the given ones.
+        InputError: it cannot be written, another evaluation is at work there, its list is damaged or of an evaluation of
+            something else, or it has no list and holds other files than the given ones.
     """
 
-    def __init__(self, path: Path, given: Sequence[Path] = ()) -> None:
+    def __init__(self, path: Path, given: Sequence[Path] = (), of: str = OF_TRIALS) -> None:
         self.path = path
+        self._of = of
         EmbeddingStore(path)  # makes the folder, or complains
         self._read(given)  # not even a lock is left in a folder of somebody else's
         self._lock = FileLock(path / LOCK)
@@ -64,14 +67,22 @@ class ResultFolder:
         path = self.path / LISTED
         if path.exists():
             try:
-                listed = json.loads(path.read_bytes())["files"]
-                return {
-                    str(Path(name)) for name in listed if not Path(name).is_absolute() and ".." not in Path(name).parts
+                content = json.loads(path.read_bytes())
+                listed = {
+                    str(Path(name))
+                    for name in content["files"]
+                    if not Path(name).is_absolute() and ".." not in Path(name).parts
                 }
+                of = content.get("of", OF_TRIALS)
             except (ValueError, KeyError, TypeError) as error:
                 raise InputError(
-                    f"{path}: is damaged, so nobody knows which files are results; choose another --out"
+                    f"{path}: is damaged, and does not tell which files are results; choose another --out"
                 ) from error
+            if of != self._of:
+                raise InputError(
+                    f"{self.path}: holds results of `csc evaluate {of}`, expected none or those of {self._of}; choose another --out"
+                )
+            return listed
         known = {LOCK, *(file.name for file in given if file.absolute().parent == self.path.absolute())}
         foreign = sorted(file.name for file in self.path.iterdir() if file.name not in known)
         if foreign:
@@ -110,7 +121,7 @@ class ResultFolder:
     def _list(self, names: set[str]) -> None:
         self._listed = names
         with replacing(self.path / LISTED) as temporary:
-            temporary.write_text(json.dumps({"files": sorted(names)}, indent=1) + "\n")
+            temporary.write_text(json.dumps({"of": self._of, "files": sorted(names)}, indent=1) + "\n")
 
 
 def open_folder(options: BenchmarkOptions) -> ResultFolder:

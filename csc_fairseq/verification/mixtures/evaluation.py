@@ -1,8 +1,6 @@
 """What `csc evaluate --mixtures` does: models on manifests of fixed mixtures, to a table."""
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
@@ -10,15 +8,16 @@ from tqdm import tqdm
 from csc_fairseq.data.conversation_drawing import safe_names
 from csc_fairseq.data.fixed_mixtures import FixedMixtures, read_fixed_mixtures
 from csc_fairseq.errors import InputError
-from csc_fairseq.files import replacing
 from csc_fairseq.inference.embedding_model import EmbeddingModel
 from csc_fairseq.inference.loading import model_of
 from csc_fairseq.modules.denormals import flush_denormals
 from csc_fairseq.verification.encoders.registry import EncoderSource, read_source
 from csc_fairseq.verification.encoders.spec import EMBEDDINGS, parse_sum
+from csc_fairseq.verification.evaluation.benchmark_options import check_named_once, check_replicates, check_seed
 from csc_fairseq.verification.evaluation.compared_encoder import source_digest
 from csc_fairseq.verification.evaluation.evaluation_set import OR_FORCE, refuse_shared_speakers
 from csc_fairseq.verification.evaluation.preflight import require_rate_of
+from csc_fairseq.verification.evaluation.result_files import results_in, write_results
 from csc_fairseq.verification.evaluation.tables import Table
 from csc_fairseq.verification.mixtures.measuring import MeasuredPieces
 from csc_fairseq.verification.mixtures.summary import Summary, summarise, table
@@ -42,21 +41,16 @@ class MixtureEvaluation:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise InputError(f"--seed {self.seed}: expected 0 or more")
-        if self.replicates < 1:
-            raise InputError(f"--replicates {self.replicates}: expected at least 1, 1000 for figures to be printed")
-        resolved = [path.resolve() for path in self.manifests]
-        for place, path in enumerate(self.manifests):
-            if resolved.index(path.resolve()) < place:
-                raise InputError(f"--mixtures {path}: is named twice; leave one out")
+        check_seed(self.seed)
+        check_replicates(self.replicates)
+        check_named_once("--mixtures", self.manifests)
 
 
 def evaluate_mixtures(options: MixtureEvaluation, progress: bool = False) -> Table:
     """Measures, and writes results.json, results.md and what goes on after an interruption to `out`; the table.
 
     InputError: faulty manifests and files, encoders that do not separate, or separate another number of talkers, another rate,
-    speakers of the training.
+    speakers of the training, files of others in `out`.
     """
     sets = [read_fixed_mixtures(path) for path in options.manifests]
     found = [_separating(text) for text in options.encoders]
@@ -67,16 +61,21 @@ def evaluate_mixtures(options: MixtureEvaluation, progress: bool = False) -> Tab
         for mixtures in sets:
             _require_fitting(source, model, mixtures, options.force)
     summaries: list[Summary] = []
-    for (source, model), slug in zip(found, safe_names(names), strict=True):
-        model.to(options.device)
-        store = MeasuredPieces(options.out / "measured" / slug, [source.text, source_digest(source), options.device])
-        for mixtures in sets:
-            title = f"{source.spec.name}, {mixtures.manifest.path.name}"
-            with tqdm(total=len(mixtures), desc=title, unit="mixture", leave=False, disable=not progress) as bar:
-                values = store.measured(model, mixtures, bar.update)
-            summaries.append(summarise(source.spec.name, mixtures, values, options.replicates, options.seed))
-    _write(options, summaries)
-    return table(summaries)
+    hidden = None if progress else True  # None hides the bar if standard error is a file or a pipe
+    with results_in(options.out, "--mixtures") as folder:
+        for (source, model), slug in zip(found, safe_names(names), strict=True):
+            model.to(options.device)
+            store = MeasuredPieces(
+                folder.path / "measured" / slug, [source.text, source_digest(source), options.device]
+            )
+            for mixtures in sets:
+                title = f"{source.spec.name}, {mixtures.manifest.path.name}"
+                with tqdm(total=len(mixtures), desc=title, unit="mixture", leave=False, disable=hidden) as bar:
+                    values = store.measured(model, mixtures, bar.update)
+                summaries.append(summarise(source.spec.name, mixtures, values, options.replicates, options.seed))
+        figures = table(summaries)
+        write_results(folder, "Fixed mixtures", _facts(options), summaries, [figures])
+    return figures
 
 
 def _separating(text: str) -> tuple[EncoderSource, EmbeddingModel]:
@@ -95,7 +94,7 @@ def _separating(text: str) -> tuple[EncoderSource, EmbeddingModel]:
 
 
 def _require_fitting(source: EncoderSource, model: EmbeddingModel, mixtures: FixedMixtures, force: bool) -> None:
-    """InputError unless the model takes these mixtures, and knows nobody in them."""
+    """InputError unless the model takes these mixtures, and was trained on none of their speakers."""
     path, name = mixtures.manifest.path, source.spec.name
     if model.streams != mixtures.count:
         raise InputError(
@@ -107,16 +106,10 @@ def _require_fitting(source: EncoderSource, model: EmbeddingModel, mixtures: Fix
         refuse_shared_speakers(path, mixtures.speakers.values, source.speakers, OR_FORCE)
 
 
-def _write(options: MixtureEvaluation, summaries: Sequence[Summary]) -> None:
-    facts = {
+def _facts(options: MixtureEvaluation) -> dict[str, object]:
+    return {
         "mixtures": [str(path.absolute()) for path in options.manifests],
         "encoders": list(options.encoders),
         "replicates": options.replicates,
         "seed": options.seed,
     }
-    content = json.dumps({**facts, "results": [asdict(one) for one in summaries]}, indent=2)
-    with replacing(options.out / "results.json") as temporary:
-        temporary.write_text(content + "\n", encoding="utf-8")
-    lines = "".join(f"- {name}: {value}\n" for name, value in facts.items())
-    with replacing(options.out / "results.md") as temporary:
-        temporary.write_text(f"# Fixed mixtures\n\n{lines}\n{table(summaries).markdown()}", encoding="utf-8")

@@ -1,7 +1,7 @@
 """How well a model separates fixed mixtures, measured piece by piece, so that an interrupted evaluation goes on."""
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +9,10 @@ import numpy as np
 from csc_fairseq.data.audio import is_silent
 from csc_fairseq.data.fixed_mixtures import FixedMixtures
 from csc_fairseq.data.rendering import Mixture
-from csc_fairseq.digests import code_digest, digest, stamp_digest
+from csc_fairseq.digests import stamp_digest
 from csc_fairseq.errors import InputError
-from csc_fairseq.files import replacing
 from csc_fairseq.inference.embedding_model import EmbeddingModel
+from csc_fairseq.verification.evaluation.kept_values import KeptValues
 from csc_fairseq.verification.metrics.separation_quality import separation_quality
 
 PIECE = 32  # mixtures; an interruption loses no more
@@ -42,16 +42,12 @@ def measure(model: EmbeddingModel, mixtures: FixedMixtures, index: int) -> tuple
     return found.si_snri, found.sdri
 
 
-class MeasuredPieces:
-    """A folder of what was measured, each piece with a key of all that it depends on.
+def _measure_all(model: EmbeddingModel, mixtures: FixedMixtures, piece: range) -> list[tuple[float, float]]:
+    return [measure(model, mixtures, index) for index in piece]
 
-    Args:
-        folder: it is made if it is missing. key: what the model is, and where it runs.
-    """
 
-    def __init__(self, folder: Path, key: Sequence[str | None]) -> None:
-        self._folder = folder
-        self._key = [*key, code_digest()]
+class MeasuredPieces(KeptValues):
+    """A folder of what was measured, piece by piece."""
 
     def measured(
         self, model: EmbeddingModel, mixtures: FixedMixtures, told: Callable[[int], object] = lambda count: None
@@ -59,19 +55,12 @@ class MeasuredPieces:
         """float64 [N, 2], SI-SNRi and SDRi of every mixture, as kept or measured now. told: is called with the size of a piece."""
         rows: list[list[float]] = []
         for first in range(0, len(mixtures), PIECE):
-            indices = range(first, min(first + PIECE, len(mixtures)))
-            path = self._folder / f"{self._digest(mixtures, indices)}.json"
-            if path.is_file():
-                rows += json.loads(path.read_bytes())
-            else:
-                found = [measure(model, mixtures, index) for index in indices]
-                with replacing(path) as temporary:
-                    temporary.write_text(json.dumps(found), encoding="utf-8")
-                rows += map(list, found)
-            told(len(indices))
+            piece = range(first, min(first + PIECE, len(mixtures)))
+            rows += self.value(self._path(mixtures, piece), partial(_measure_all, model, mixtures, piece))
+            told(len(piece))
         return np.array(rows)
 
-    def _digest(self, mixtures: FixedMixtures, indices: range) -> str:
-        """Of the model and the files, by size and time."""
-        files = [file for i in indices for file in (mixtures.manifest.file(i), *mixtures.files(i))]
-        return digest([*self._key, [str(file) for file in files], stamp_digest(files)])
+    def _path(self, mixtures: FixedMixtures, piece: range) -> Path:
+        """By the model and the files, by their size and time."""
+        files = [file for i in piece for file in (mixtures.manifest.file(i), *mixtures.files(i))]
+        return self.path([str(file) for file in files], stamp_digest(files))

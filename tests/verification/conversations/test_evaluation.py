@@ -6,9 +6,11 @@ import pytest
 
 from csc_fairseq.cli.main import main
 from csc_fairseq.data.conversation_folder import read_conversations
+from csc_fairseq.errors import InputError
 from csc_fairseq.verification.conversations import measured_store
 from csc_fairseq.verification.conversations.evaluation import ConversationEvaluation, evaluate_conversations
 from csc_fairseq.verification.conversations.measured_store import MeasuredStore
+from csc_fairseq.verification.evaluation.result_folder import ResultFolder
 from tests.making import bundled, csc_checkpoint, fails, saved, separative_network, speaker_encoder
 
 
@@ -73,6 +75,20 @@ def test_an_evaluation_goes_on_where_it_was_interrupted(options, monkeypatch):
     monkeypatch.setattr(measured_store, "measure", the_other)
     evaluate_conversations(only)
     assert (options.out / "results.json").exists()
+
+
+def test_files_of_others_stay(options):
+    only = replace(options, encoders=("mfcc",), folders=options.folders[1:], dev=None)
+    only.out.mkdir()
+    mine = only.out / "results.json"
+    mine.write_text("mine")
+    assert f"{only.out}: holds results.json, which no evaluation wrote" in fails(evaluate_conversations, only)
+    mine.unlink()
+    with ResultFolder(only.out, of="--mixtures"):
+        pass
+    evaluate_conversations(only)  # nothing was written there
+    with pytest.raises(InputError, match=r"holds results of `csc evaluate --conversations`, expected none or those of"):
+        ResultFolder(only.out)
 
 
 def test_speakers_of_the_training_are_refused(options, tmp_path):

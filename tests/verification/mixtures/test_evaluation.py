@@ -12,6 +12,7 @@ from mir_eval.separation import bss_eval_sources
 
 from csc_fairseq.cli.main import main
 from csc_fairseq.data.fixed_mixtures import read_fixed_mixtures
+from csc_fairseq.verification.evaluation.result_folder import ResultFolder
 from csc_fairseq.verification.mixtures import measuring
 from csc_fairseq.verification.mixtures.evaluation import MixtureEvaluation, evaluate_mixtures
 from tests.corpora.trees import librimix
@@ -59,7 +60,7 @@ def test_an_evaluation(options, monkeypatch):
     values = [measuring.measure(speaker_encoder(), mixtures, index) for index in range(3)]
     assert [test["si_snri"]["value"], test["sdri"]["value"]] == pytest.approx(np.mean(values, axis=0))
     for figure in ("si_snri", "sdri"):
-        assert test[figure]["low"] <= test[figure]["high"]
+        assert test[figure]["low"] is test[figure]["high"] is None  # of four speakers
     assert f"csc, {options.manifests[0]}" in (options.out / "results.md").read_text()
     # Again: nothing is measured, and nothing changes.
     monkeypatch.setattr(measuring, "measure", None)
@@ -188,6 +189,19 @@ def test_an_evaluation_goes_on_where_it_was_interrupted(options, monkeypatch):
     monkeypatch.setattr(measuring, "measure", the_other)
     evaluate_mixtures(only)
     assert json.loads((only.out / "results.json").read_text())["results"][0]["mixtures"] == 3
+
+
+def test_files_of_others_stay(options):
+    only = replace(options, manifests=options.manifests[:1])
+    only.out.mkdir()
+    mine = only.out / "results.md"
+    mine.write_text("mine")
+    assert f"{only.out}: holds results.md, which no evaluation wrote" in fails(evaluate_mixtures, only)
+    mine.rename(only.out.parent / "results.md")
+    with ResultFolder(only.out) as folder:
+        folder.write("results.json", b"of trials")
+    assert f"{only.out}: holds results of `csc evaluate --manifest`" in fails(evaluate_mixtures, only)
+    assert (only.out / "results.json").read_text() == "of trials"
 
 
 def test_what_does_not_fit(options, manifests, tmp_path):

@@ -2,6 +2,7 @@
 #   make demo        synthesise speech, train, verify, write demo_run/index.html   (at most 10 minutes on 2 cores)
 #   make test        all tests but the long trainings
 #   make test-slow   the long trainings
+#   make test-all    both, in one run: what both need is imported and trained once
 #   make lint        ruff, its formatter, mypy
 #   make clean       remove what these commands made
 
@@ -30,7 +31,7 @@ FAIRSEQ_WHEEL := $(VENV)/wheels/fairseq-fixed-$(FAIRSEQ)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations=15
 
-.PHONY: install others demo test test-slow lint clean
+.PHONY: install others demo test test-slow test-all lint clean
 
 install: $(STAMP)
 
@@ -67,6 +68,9 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(PYTEST) -m slow
+
+test-all: $(STAMP)
+	$(PYTEST)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

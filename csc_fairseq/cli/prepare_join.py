@@ -5,8 +5,8 @@ from pathlib import Path
 
 from csc_fairseq.corpora.joining import SPLITS, contents, join
 from csc_fairseq.corpora.joining_checks import RENAME, SAME
-from csc_fairseq.corpora.preparation import refuse_stale_hold_out, write_manifests
-from csc_fairseq.corpora.report import REPORT, gender_table, summary
+from csc_fairseq.corpora.report import SPEAKERS, gender_table, summary
+from csc_fairseq.corpora.writing import Account, write_preparation
 from csc_fairseq.errors import InputError
 
 EXAMPLE = "csc prepare join manifests/librispeech manifests/voxceleb2 --out manifests/both"
@@ -40,7 +40,6 @@ def _run(args: argparse.Namespace) -> int:
     if args.out.resolve() in [folder.resolve() for folder in args.folders]:
         raise InputError(f"{args.out}: is one of the folders to join, which stay as they are; choose another --out")
     joined = join(args.folders, args.equal_labels)
-    refuse_stale_hold_out(args.out, joined.splits)
     manifests, others = contents(joined, args.out)
     shown, of_people = {}, {}
     for path, content in manifests.items():
@@ -51,9 +50,13 @@ def _run(args: argparse.Namespace) -> int:
         if {"spk", "gender"} <= set(content.suffixes):
             of_people[path.stem] = content.recordings
     if of_people:
-        others[args.out / "speakers.txt"] = gender_table(of_people)
+        others[args.out / SPEAKERS] = gender_table(of_people)
     text = [*summary(shown, args.sample_rate), *joined.notes]
-    report = [f"csc prepare join {' '.join(map(str, args.folders))}", *text]
-    write_manifests(manifests, {**others, args.out / REPORT: report})
+    write_preparation(
+        args.out,
+        {path.stem: content for path, content in manifests.items()},
+        {path.name: list(lines) for path, lines in others.items()},
+        Account("join", " ".join(map(str, args.folders)), text),
+    )
     print(*text, sep="\n")
     return 0

@@ -18,8 +18,9 @@ from csc_fairseq.corpora.joining_checks import (
     refuse_known_speakers,
     refuse_repeated,
 )
-from csc_fairseq.corpora.preparation import LABELS, ManifestContent, Recording
+from csc_fairseq.corpora.preparation import LABELS, Recording
 from csc_fairseq.corpora.transcripts import SUFFIX as LETTERS
+from csc_fairseq.corpora.writing import ManifestContent
 from csc_fairseq.data.manifest import (
     LABEL_SUFFIXES,
     NAMES,

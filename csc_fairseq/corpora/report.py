@@ -20,7 +20,7 @@ class Report:
     files: frozenset[str]
 
 
-def report_lines(kind: str, root: Path, text: Sequence[str], files: Iterable[str]) -> list[str]:
+def report_lines(kind: str, root: Path | str, text: Sequence[str], files: Iterable[str]) -> list[str]:
     """Lines of a report, by which `read_report` knows it. kind: sub-verb. files: names of all others in the folder."""
     return [f"{_COMMAND}{kind} {root}", *text, f"{_FILES}{' '.join(sorted(files))}"]
 

@@ -26,10 +26,10 @@ class ManifestContent:
 
 @dataclass(frozen=True)
 class Account:
-    """What the report of a preparation says. kind: its sub-verb. root: of the corpus. text: lines."""
+    """What the report of a preparation says. kind: its sub-verb. root: of the corpus, or folders joined. text: lines."""
 
     kind: str
-    root: Path
+    root: Path | str
     text: Sequence[str]
 
 

@@ -264,7 +264,7 @@ PAGES = [
     *(f"examples/csc/{name}.md" for name in ("README", "EVALUATION", "RESULTS")),
     *(
         f"examples/csc/results/{name}.md"
-        for name in ("fine_tuned", "content", "two_cores", "label_free", "campplus", "ablations")
+        for name in ("fine_tuned", "content", "two_cores", "label_free", "campplus", "ablations", "conversations")
     ),
 ]
 

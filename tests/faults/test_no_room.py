@@ -62,7 +62,9 @@ def test_one_line_and_nothing_lost(place, capsys, verb):
     line, name = VERBS[verb]
     words = line.replace("{}", str(place)).split()
     if verb not in ("pack", "evaluate"):  # which leave files of others alone
-        (place / "out" / name).write_text("of yesterday")
+        (place / "out" / name).write_text(
+            f"{place}\n" if verb == "prepare" else "of yesterday"
+        )  # a manifest, or anything
     before = files_below(place / "out")
     with no_room():
         assert main(words) == 2

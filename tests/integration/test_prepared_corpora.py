@@ -5,7 +5,20 @@ from pathlib import Path
 import pytest
 
 from csc_fairseq.cli.main import main
-from tests.corpora.trees import librimix, librispeech, musan, rirs, voxceleb1
+from tests.corpora.trees import (
+    cnceleb,
+    commonvoice,
+    ffmpeg,
+    librimix,
+    librispeech,
+    musan,
+    rirs,
+    vctk,
+    voxceleb1,
+    voxceleb2,
+    voxconverse,
+    wsj0_2mix,
+)
 from tests.integration.running import logged, train
 
 pytestmark = pytest.mark.slow
@@ -56,3 +69,38 @@ def test_from_fixed_mixtures_to_figures_on_them(tmp_path: Path):
     words = ("--mixtures", mixed / "test.tsv", mixed / "dev.tsv", "--encoder", model, "--replicates", 20)
     csc("evaluate", *words, "--out", tmp_path / "evaluation")
     assert (tmp_path / "evaluation" / "results.json").is_file()
+
+
+OTHERS = {
+    "cnceleb": (cnceleb, (), ()),
+    "commonvoice": (commonvoice, (), ()),
+    "vctk": (vctk, ("--allow-rates",), ("task.resample=true",)),
+    "voxceleb2": (voxceleb2, (), ()),
+    "wsj0-2mix": (wsj0_2mix, ("--sample-rate", "8000"), ("task.sample_rate=8000", "dataset.batch_size=1")),
+}
+
+
+@pytest.mark.parametrize("corpus", OTHERS)
+def test_other_corpora_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, corpus: str):
+    """With views as short as their recordings, without validation."""
+    plant, words, options = OTHERS[corpus]
+    root, out = plant(tmp_path / "corpus"), tmp_path / "out"
+    with monkeypatch.context() as patched:
+        patched.setenv("PATH", ffmpeg(tmp_path / "bin"))
+        csc("prepare", corpus, root, *words, "--out", out)
+    short = ("task.view_seconds=0.25", "dataset.batch_size=2", "dataset.disable_validation=true")
+    run = train(out, tmp_path / "run", "optimization.max_update=3", *short, *options)
+    assert len(logged(run)) == 3, run.stderr[-3000:]
+    if corpus == "cnceleb":
+        model = tmp_path / "run" / "checkpoints" / "checkpoint_last.pt"
+        (tmp_path / "clean.yaml").write_text("- {name: clean}\n")
+        csc("evaluate", "--encoder", model, "--manifest", out / "eval.tsv", "--trials", out / "eval.trials",
+            "--conditions", tmp_path / "clean.yaml", "--replicates", 10, "--jobs", 1, "--out", tmp_path / "e")  # fmt: skip
+        assert (tmp_path / "e" / "results.json").is_file()
+
+
+def test_from_published_turns_to_an_evaluation(tmp_path: Path):
+    csc("prepare", "voxconverse", voxconverse(tmp_path / "vox"), "--out", tmp_path / "out")
+    csc("evaluate", "--conversations", tmp_path / "out" / "test", "--dev", tmp_path / "out" / "dev", "--encoder", "mfcc",
+        "--replicates", 10, "--out", tmp_path / "e")  # fmt: skip
+    assert (tmp_path / "e" / "results.json").is_file()

@@ -45,11 +45,15 @@ CAMPPLUS = [
 DIARIZATION = [
     "pyannote.metrics",  # diarization and Jaccard error rates; no own arithmetic, so that figures compare with others'
 ]
+LHOTSE = [
+    "lhotse>=1.30",  # reads its cut sets, a way from a hundred corpora to manifests
+]
 TEST = [
     *TRAIN,
     *DEMO,
     *BASELINES,
     *DIARIZATION,
+    *LHOTSE,
     "pytest",  # the tests
     "pytest-xdist",  # two at a time
     "ruff>=0.17,<0.18",  # linter and formatter; another version formats otherwise
@@ -79,6 +83,7 @@ setup(
         "baselines": BASELINES,
         "campplus": CAMPPLUS,
         "diarization": DIARIZATION,
+        "lhotse": LHOTSE,
         "test": list(dict.fromkeys(TEST)),
     },
     entry_points={"console_scripts": ["csc = csc_fairseq.cli.main:main"]},

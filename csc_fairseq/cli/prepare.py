@@ -8,6 +8,7 @@ from csc_fairseq.cli import (
     prepare_corpora,
     prepare_folders,
     prepare_join,
+    prepare_lhotse,
     prepare_mixtures,
     prepare_table,
     prepare_transcripts,
@@ -26,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     prepare_table.add_kind(kinds)
     prepare_audio.add_kind(kinds)
     prepare_transcripts.add_kind(kinds)
+    prepare_lhotse.add_kind(kinds)
     prepare_join.add_kind(kinds)
     prepare_corpora.add_kinds(kinds)
     prepare_conversations.add_kinds(kinds)

@@ -99,11 +99,9 @@ def _with_lengths(recordings: Sequence[Recording], lengths: Mapping[str, int]) -
 
 
 def _converted(args: argparse.Namespace, part: Part, names: Sequence[str]) -> dict[str, str]:
-    """Makes those recordings that have a source; the faults by name."""
-    if part.write is None:
-        return {}
-    sources = {name: part.sources[name] for name in names if name in part.sources}
-    return convert(part.root, sources, part.write, args.jobs, "convert files")
+    """Makes those recordings that have an origin; the faults by name."""
+    origins = {name: part.origins[name] for name in names if name in part.origins}
+    return convert(part.root, origins, args.jobs, "convert files")
 
 
 def sound(args: argparse.Namespace, items: Sequence[Item], read: Callable[[Item], Found]) -> tuple[list[Found], int]:

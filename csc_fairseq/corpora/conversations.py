@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from csc_fairseq.corpora.conversion import convert, first_channel
+from csc_fairseq.corpora.conversion import Origin, convert, first_channel
 from csc_fairseq.corpora.preparation import find_recordings
 from csc_fairseq.corpora.report import REPORT, read_report, report_lines
 from csc_fairseq.corpora.writing import Account, refuse_stale
@@ -143,7 +143,8 @@ def with_one_channel(sources: Sequence[Source], root: Path, audio: Path, jobs: i
             continue
     if not ours:
         return list(sources), []
-    faults = convert(audio, {name: path for path, name in ours.items()}, first_channel, jobs, "convert files")
+    origins = {name: Origin(path, first_channel) for path, name in ours.items()}
+    faults = convert(audio, origins, jobs, "convert files")
     made = {path: audio / name for path, name in ours.items() if name not in faults}
     notes = (
         [f"first channels of {len(made)} recordings of several, such as {min(made)}, written to {audio}"]

@@ -1,4 +1,4 @@
-"""Audio that is written before it can be listed: decoded by ffmpeg, or one channel of several.
+"""Audio that is written before it can be listed: decoded by ffmpeg, one channel of several, or a part of a recording.
 
 Each file is written whole or not at all, and what is there already is kept. So a conversion that was stopped goes on where it was.
 """
@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -22,8 +23,11 @@ from csc_fairseq.files import replacing
 from csc_fairseq.locking import alone_in
 
 PROGRAM = "ffmpeg"
-ENCODED = (".m4a", ".mp3")
 SAMPLE_RATE = 16000  # Hz, of decoded files
+ENDS_EARLY = (
+    0.025  # seconds that a part may lack at the end of its recording, as its times are rounded (lhotse's tolerance)
+)
+_FLOATS = ("FLOAT", "DOUBLE")
 _LEFT_OVER = re.compile(r"\..+\.\d+\.tmp")  # of `files.replacing`, in a program that was killed
 
 
@@ -42,6 +46,14 @@ def require_ffmpeg(root: Path, ending: str, count: int) -> None:
 
 class SourceError(InputError):
     """A file that cannot be converted, while others can."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a file is made from. path: a file. write: makes another one of it, (path, target); SourceError if it cannot."""
+
+    path: Path
+    write: Callable[[Path, Path], None]
 
 
 def decode(source: Path, target: Path) -> None:
@@ -71,33 +83,58 @@ def first_channel(source: Path, target: Path) -> None:
     write_wav(target, samples[:, 0], rate)
 
 
-def decode_or_link(source: Path, target: Path) -> None:
-    """`decode` for a file of ENCODED; a link to any other one."""
-    if source.suffix.lower() in ENCODED:
-        decode(source, target)
-    else:
-        target.symlink_to(source)
+def excerpt(source: Path, target: Path, channel: int, start: float, seconds: float) -> None:
+    """A part of one channel (the first is 0) as FLAC at the file's own rate: 24 bits if the file has more than 16, otherwise 16.
+
+    start, seconds: of the part. SourceError: the file cannot be read, lacks the channel or the part, or has samples that integers
+    cannot hold.
+    """
+    try:
+        with soundfile.SoundFile(source) as file:
+            first, last = (round(time * file.samplerate) for time in (start, start + seconds))
+            if channel >= file.channels or last - file.frames > ENDS_EARLY * file.samplerate:
+                raise SourceError(
+                    f"{source}: has {file.channels} channels of {file.frames / file.samplerate:g} s, expected channel {channel} "
+                    f"from {start:g} to {start + seconds:g} s; restore it, or correct what names this part"
+                )
+            file.seek(first)
+            samples = file.read(last - first, always_2d=True)[:, channel]
+            rate, subtype = file.samplerate, file.subtype
+    except (soundfile.SoundFileError, OSError) as error:
+        raise SourceError(f"{source}: cannot be read ({error}); restore it, or convert it to WAV or FLAC") from error
+    # Decoders of MP3 and the like exceed full scale by a little, which is clipped; floating point says what was meant.
+    if not np.isfinite(samples).all() or subtype in _FLOATS and np.abs(samples).max(initial=0) > 1:
+        raise SourceError(f"{source}: has samples beyond full scale, or that are no numbers; restore it")
+    bits = 24 if subtype in (*_FLOATS, "PCM_24", "PCM_32") else 16
+    full = 2 ** (bits - 1)
+    integers = np.clip(np.rint(samples * full), -full, full - 1).astype(np.int32) << (32 - bits)
+    content = io.BytesIO()
+    soundfile.write(content, integers, rate, subtype=f"PCM_{bits}", format="FLAC")
+    target.write_bytes(content.getbuffer())
 
 
-def convert(
-    folder: Path,
-    sources: Mapping[str, Path],
-    write: Callable[[Path, Path], None],
-    jobs: int,
-    progress: str | None = None,
-) -> dict[str, str]:
-    """Make the files folder/name from their sources; the faults by name, one line each.
+def link(source: Path, target: Path) -> None:
+    """A symbolic link. SourceError if there is no file."""
+    if not source.is_file():
+        raise SourceError(f"{source}: no such file; restore it, or correct its path")
+    target.symlink_to(source)
 
-    A file that is there, and not older than its source, is kept: if all are, the folder may be read-only. jobs: files at a time.
+
+def convert(folder: Path, origins: Mapping[str, Origin], jobs: int, progress: str | None = None) -> dict[str, str]:
+    """Make the files folder/name from their origins; the faults by name, one line each.
+
+    A file that is there, and not older than its origin, is kept: if all are, the folder may be read-only. jobs: files at a time.
     progress: title of the bar, None for none. What a killed program left is removed.
 
     InputError: a source is what would be written, a file cannot be written, or another program is at work in this folder.
     """
-    for name, source in sources.items():
-        if folder / name == source:
-            raise InputError(f"{source}: would be replaced by what is made from it; choose another place with --audio")
-    names = sorted(name for name, source in sources.items() if not _is_made(folder / name, source))
-    places = {(folder / name).parent for name in sources}
+    for name, origin in origins.items():
+        if folder / name == origin.path:
+            raise InputError(
+                f"{origin.path}: would be replaced by what is made from it; choose another place with --audio"
+            )
+    names = sorted(name for name, origin in origins.items() if not _is_made(folder / name, origin))
+    places = {(folder / name).parent for name in origins}
     remains = [
         path for place in places if place.is_dir() for path in place.iterdir() if _LEFT_OVER.fullmatch(path.name)
     ]
@@ -106,20 +143,24 @@ def convert(
     with alone_in(folder, "another preparation", "choose another place with --audio"):
         for path in remains:
             path.unlink(missing_ok=True)
-        make = partial(_make, folder=folder, sources=sources, write=write)
+        make = partial(_make, folder=folder, origins=origins)
         found = zip(names, parallel_map(make, names, jobs, progress), strict=True)
         return {name: fault for name, fault in found if fault}
 
 
-def _is_made(target: Path, source: Path) -> bool:
-    return target.is_file() and target.stat().st_mtime_ns >= source.stat().st_mtime_ns
+def _is_made(target: Path, origin: Origin) -> bool:
+    if not target.is_file() or not origin.path.is_file():
+        return False
+    if target.is_symlink() or origin.write is link:  # of an earlier preparation, maybe of another folder
+        return target.is_symlink() and origin.write is link and target.readlink() == origin.path
+    return target.stat().st_mtime_ns >= origin.path.stat().st_mtime_ns
 
 
-def _make(name: str, folder: Path, sources: Mapping[str, Path], write: Callable[[Path, Path], None]) -> str:
+def _make(name: str, folder: Path, origins: Mapping[str, Origin]) -> str:
     """Write one file; its fault, "" for none."""
     try:
         with replacing(folder / name) as temporary:
-            write(sources[name], temporary)
+            origins[name].write(origins[name].path, temporary)
     except SourceError as error:
         return str(error)
     return ""

@@ -3,11 +3,11 @@
 Speakers are named corpus/speaker, so that those of two corpora never have the same name (our choice).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from csc_fairseq.corpora.conversion import decode_or_link, require_ffmpeg
+from csc_fairseq.corpora.conversion import Origin, decode, link, require_ffmpeg
 from csc_fairseq.corpora.preparation import EXTENSIONS, Recording, find_recordings
 from csc_fairseq.corpora.published_trials import Trials
 from csc_fairseq.errors import InputError
@@ -24,14 +24,12 @@ class Part:
     """Manifests that share an audio folder.
 
     root: the folder. splits: recordings by the name of their manifest. A recording may be in several; its length is 0 until
-    the file was read. sources: by the name of a recording that is not there as it is needed, the file that it is made from.
-    write: makes one, (source, target).
+    the file was read. origins: by the name of a recording that is not there as it is needed, what it is made from.
     """
 
     root: Path
     splits: Mapping[str, Sequence[Recording]]
-    sources: Mapping[str, Path] = field(default_factory=dict)
-    write: Callable[[Path, Path], None] | None = None
+    origins: Mapping[str, Origin] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -100,22 +98,22 @@ def decoded_part(root: Path, audio: Path, split: str, recordings: Sequence[Recor
     """
     if not any(_ends(one.name, encoded) for one in recordings):
         return Part(root, {split: recordings})
-    ours, sources = [], {}
+    ours, origins = [], {}
     for one in recordings:
-        path = PurePosixPath(one.name)
-        name = str(path.with_suffix(".flac") if _ends(one.name, encoded) else path)
+        path, decoded = PurePosixPath(one.name), _ends(one.name, encoded)
+        name = str(path.with_suffix(".flac") if decoded else path)
         ours.append(replace(one, name=name))
         if audio / name != root / one.name:  # audio may be root
-            sources[name] = root / one.name
-    return Part(audio, {split: sorted(ours, key=lambda one: one.name)}, sources, decode_or_link)
+            origins[name] = Origin(root / one.name, decode if decoded else link)
+    return Part(audio, {split: sorted(ours, key=lambda one: one.name)}, origins)
 
 
 def require_decoder(root: Path, parts: Sequence[Part], encoded: str) -> None:
     """InputError, as of `require_ffmpeg`, if a part needs ffmpeg for files of this ending that are not decoded yet."""
     count = sum(
-        _ends(source.name, encoded) and not (part.root / name).is_file()
+        _ends(origin.path.name, encoded) and not (part.root / name).is_file()
         for part in parts
-        for name, source in part.sources.items()
+        for name, origin in part.origins.items()
     )
     if count:
         require_ffmpeg(root, encoded, count)

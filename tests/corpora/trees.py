@@ -322,3 +322,33 @@ def wsj0_2mix(root: Path, seconds: float = SECONDS) -> Path:
                 write_recording(folder / place / f"{name}.wav", samples, 8000)
         write_text(folder / "scaling.mat", ["not read"])
     return root
+
+
+def cut_set(folder: Path, seconds: float = SECONDS) -> Path:
+    """A cut set of lhotse: five whole recordings of two speakers, one in stereo, and four turns of a conversation of two others.
+
+    Two turns overlap, and a whole recording has no speaker. Paths are absolute.
+    """
+    from lhotse import CutSet, MonoCut, Recording, RecordingSet, SupervisionSegment, SupervisionSet  # takes a second
+
+    cuts = []
+    for number in range(6):
+        channels = 2 if number == 4 else 1
+        path = speak(
+            folder / "corpus" / f"{number % 2}" / f"{number}.flac", 90 + number % 2, number, seconds, channels=channels
+        )
+        who = None if number == 5 else f"reader {number % 2}"
+        recording = Recording.from_file(path, recording_id=f"r{number}")
+        told = SupervisionSegment(f"s{number}", f"r{number}", 0, seconds, speaker=who, gender="Female")
+        cuts.append(MonoCut(f"whole-{number}", 0, seconds, channels - 1, [told], recording=recording))
+    talk = speak(folder / "corpus" / "talk.wav", 92, 0, 6 * seconds)
+    turns = (("anna", 0.5, 1.25), ("ben", 1.75, 1), ("ben", 3.5, 1), ("anna", 4, 1))  # in `seconds`
+    told = [
+        SupervisionSegment(f"t{i}", "talk", start * seconds, length * seconds, speaker=who)
+        for i, (who, start, length) in enumerate(turns)
+    ]  # fmt: skip
+    recordings = RecordingSet.from_recordings([Recording.from_file(talk)])
+    conversation = CutSet.from_manifests(recordings, SupervisionSet.from_segments(told)).trim_to_supervisions()
+    path = folder / "cuts.jsonl.gz"
+    CutSet.from_cuts([*cuts, *conversation]).to_file(path)
+    return path

@@ -8,6 +8,7 @@ from csc_fairseq.cli.main import main
 from tests.corpora.trees import (
     cnceleb,
     commonvoice,
+    cut_set,
     ffmpeg,
     librimix,
     librispeech,
@@ -74,6 +75,7 @@ def test_from_fixed_mixtures_to_figures_on_them(tmp_path: Path):
 OTHERS = {
     "cnceleb": (cnceleb, (), ()),
     "commonvoice": (commonvoice, (), ()),
+    "lhotse": (cut_set, (), ("task.view_seconds=0.15",)),
     "vctk": (vctk, ("--allow-rates",), ("task.resample=true",)),
     "voxceleb2": (voxceleb2, (), ()),
     "wsj0-2mix": (wsj0_2mix, ("--sample-rate", "8000"), ("task.sample_rate=8000", "dataset.batch_size=1")),

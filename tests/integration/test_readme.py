@@ -205,6 +205,7 @@ def test_corpora_of_the_manifests_readme(tmp_path, monkeypatch, capsys):
             trees.speak(data / "clips" / f"p{speaker}_{take}.wav", speaker, take)
             rows.append(f"p{speaker}_{take},{speaker},{'test' if speaker == 3 else 'train'}")
     trees.write_text(data / "clips.csv", rows)
+    trees.cut_set(data / "aishell")
     monkeypatch.setenv("PATH", trees.ffmpeg(tmp_path / "bin"))
     monkeypatch.chdir(tmp_path)
     text = manifests_readme()[0]
@@ -213,7 +214,7 @@ def test_corpora_of_the_manifests_readme(tmp_path, monkeypatch, capsys):
         words = shlex.split(line.replace("/data/", f"{data}/"))
         assert main(words[1:]) == 0, line
         shown[words[2]] = capsys.readouterr().out.replace(str(data), "/data")
-    assert set(shown) == {*KINDS, *HELP, *MIXTURES, "table", "join"}
+    assert set(shown) == {*KINDS, *HELP, *MIXTURES, "table", "lhotse", "join"}
     (example,) = re.findall(r"lists of a few lines:\n\n((?:    .*\n)+)", text)
     assert shown["voxceleb1"] == textwrap.dedent(example)
 

@@ -7,7 +7,7 @@ that tell them apart, whose lines end in a path that begins with RIRS_NOISES: ``
 
 from pathlib import Path
 
-from csc_fairseq.corpora.conversion import first_channel
+from csc_fairseq.corpora.conversion import Origin, first_channel
 from csc_fairseq.corpora.corpus import Corpus, Part, recordings_at
 from csc_fairseq.corpora.preparation import Recording
 from csc_fairseq.errors import InputError
@@ -39,10 +39,10 @@ def read(root: Path, audio: Path) -> Corpus:
     notes = []
     if REAL in there:
         listed = {split: _listed(root, root / REAL / name) for split, name in sorted(LISTS.items())}
-        sources = {name: root / name for names in listed.values() for name in names}
+        origins = {name: Origin(root / name, first_channel) for names in listed.values() for name in names}
         splits = {split: [Recording(name, 0) for name in names] for split, names in listed.items()}
-        parts.append(Part(audio, splits, sources, first_channel))
-        notes.append(f"real and isotropic: first channels of {len(sources)} files, written to {audio}")
+        parts.append(Part(audio, splits, origins))
+        notes.append(f"real and isotropic: first channels of {len(origins)} files, written to {audio}")
     return Corpus(parts, notes=notes)
 
 

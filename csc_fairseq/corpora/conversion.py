@@ -48,7 +48,7 @@ class SourceError(InputError):
     """A file that cannot be converted, while others can."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Origin:
     """What a file is made from. path: a file. write: makes another one of it, (path, target); SourceError if it cannot."""
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 REMEDY = "pip install 'csc-fairseq[lhotse]'"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Excerpt:
     """What a cut holds. place: the cut, for messages. path: absolute. channel: of the file, from 0. start, seconds: of the file.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from csc_fairseq.cli.condition_options import add_condition_arguments, noise_manifests
 from csc_fairseq.cli.model_options import add_model_arguments, require_device
 from csc_fairseq.errors import InputError
+from csc_fairseq.inference.durations import LENGTH
 
 SUMMARY = "fit what scores mean, on trials of development speakers, for decisions"
 EXAMPLE = """\
@@ -37,8 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seconds",
         type=float,
         default=10.0,
-        help="recordings are cut to this length, about as much as will be heard at once: 3 for `csc find`, which hears windows "
-        "(default: %(default)s)",
+        help=f"recordings are cut to this length, about as much as will be heard at once: {LENGTH:g} for `csc find`, which hears "
+        "windows (default: %(default)s)",
     )
     parser.add_argument("--seed", type=int, default=0, help="of mixtures and trials (default: %(default)s)")
     parser.add_argument("--force", action="store_true", help="go on although the model was trained on these speakers")

@@ -6,6 +6,7 @@ from pathlib import Path
 from csc_fairseq.cli.acceptance import add_acceptance_arguments, load_acceptance
 from csc_fairseq.cli.model_options import add_model_arguments, add_resample_argument, load_model
 from csc_fairseq.errors import InputError
+from csc_fairseq.inference.durations import LENGTH
 
 SUMMARY = "say where one voice speaks in recordings, from when to when"
 EXAMPLE = """\
@@ -29,8 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser)
     add_acceptance_arguments(
         parser,
-        "that the voice is heard in a window of three seconds",
-        "fit it with --seconds 2, and --enrol-utterances as many as recordings ENROL",
+        f"that the voice is heard in a window of {LENGTH:g} s",
+        f"fit it with --seconds {LENGTH:g}, and --enrol-utterances as many as recordings ENROL",
     )
     add_resample_argument(parser)
 

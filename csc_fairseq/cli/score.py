@@ -4,14 +4,14 @@ import argparse
 
 from csc_fairseq.cli.decision_options import NO_THRESHOLD, add_decision_arguments, load_decider
 from csc_fairseq.cli.model_options import add_model_arguments, add_resample_argument, load_model
-from csc_fairseq.inference.durations import LENGTH
+from csc_fairseq.inference.durations import LENGTH, LONG
 
 SUMMARY = "print how alike the voices of two recordings are"
-EXAMPLE = """\
+EXAMPLE = f"""\
 csc score enrol.wav test.wav --model checkpoint_best.pt
 # 0.8123 is the first word that is printed
 csc score enrol.wav meeting.wav --model checkpoint_best.pt
-# 0.8123 at 754.0 s: of a recording over 12 s, where the window of 2 s begins in which the voice was found
+# 0.8123 at 754.0 s: of a recording over {LONG:g} s, where the window of {LENGTH:g} s begins in which the voice was found
 csc score enrol.wav test.wav --model csc.pt --calibration csc.calibration.json --prior 0.1"""
 
 
@@ -25,9 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints the cosine in [-1, 1], the largest over the talkers of the test recording; of one over 12 s, over its windows of 2 s,
-    and the second at which the best one begins. Then, with a calibration, what the cosine means; without one, in a line that
-    begins with #, that no threshold is right for all recordings.
+    """Prints the cosine in [-1, 1], the largest over the talkers of the test recording; of one over LONG s, over its windows of
+    LENGTH s, and the second at which the best one begins. Then, with a calibration, what the cosine means; without one, in a line
+    that begins with #, that no threshold is right for all recordings.
     """
     model = load_model(arguments)
     decider = load_decider(arguments, model)

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from csc_fairseq.cli import numbers
 from csc_fairseq.corpora.joining import SPLITS, contents, join
 from csc_fairseq.corpora.joining_checks import RENAME, SAME
 from csc_fairseq.corpora.report import SPEAKERS, gender_table, summary
@@ -30,7 +31,10 @@ def add_kind(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         "one speaker, session or cluster (default: it is an error)",
     )  # fmt: skip
     parser.add_argument(
-        "--sample-rate", type=int, default=16000, help="in which lengths are counted, in Hz (default: %(default)s)"
+        "--sample-rate",
+        type=numbers.sample_rate,
+        default=16000,
+        help="in which lengths are counted, in Hz (default: %(default)s)",
     )
     parser.set_defaults(run_kind=_run)
 

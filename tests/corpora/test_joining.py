@@ -178,6 +178,14 @@ def test_folders_that_cannot_be_joined(make: Make, tmp_path: Path, refused):
     assert f"{b}: is one of the folders to join" in refused(a, b, out=b)
 
 
+@pytest.mark.parametrize("rate", ["0", "-16000"])
+def test_a_rate_that_is_none(make: Make, out: Path, capsys: pytest.CaptureFixture[str], rate: str):
+    with pytest.raises(SystemExit):
+        join(out, make("a", {"train": "x"}), make("b", {"train": "y"}), f"--sample-rate={rate}")
+    expected = f"argument --sample-rate: {rate}: expected a rate in Hz such as 16000\n"
+    assert capsys.readouterr().err.endswith(expected) and not out.exists()
+
+
 def test_folders_are_called_by_the_ends_of_their_paths():
     assert folder_names([Path("/m/libri"), Path("/n/vox2")]) == ["libri", "vox2"]
     assert folder_names([Path("/m/libri/packed"), Path("/m/vox2/packed")]) == ["libri/packed", "vox2/packed"]

@@ -46,21 +46,16 @@ def _run(args: argparse.Namespace) -> int:
     joined = join(args.folders, args.equal_labels)
     manifests, others = contents(joined, args.out)
     shown, of_people = {}, {}
-    for path, content in manifests.items():
-        shown[path.stem], first = content.recordings, 0
-        for part in joined.splits[path.stem]:
-            shown[f"{path.stem}, {part.folder}"] = content.recordings[first : first + len(part.paths)]
+    for split, content in manifests.items():
+        shown[split], first = content.recordings, 0
+        for part in joined.splits[split]:
+            shown[f"{split}, {part.folder}"] = content.recordings[first : first + len(part.paths)]
             first += len(part.paths)
         if {"spk", "gender"} <= set(content.suffixes):
-            of_people[path.stem] = content.recordings
+            of_people[split] = content.recordings
     if of_people:
-        others[args.out / SPEAKERS] = gender_table(of_people)
+        others[SPEAKERS] = gender_table(of_people)
     text = [*summary(shown, args.sample_rate), *joined.notes]
-    write_preparation(
-        args.out,
-        {path.stem: content for path, content in manifests.items()},
-        {path.name: list(lines) for path, lines in others.items()},
-        Account("join", " ".join(map(str, args.folders)), text),
-    )
+    write_preparation(args.out, manifests, others, Account("join", " ".join(map(str, args.folders)), text))
     print(*text, sep="\n")
     return 0

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from csc_fairseq.corpora.corpus import UNKNOWN
 from csc_fairseq.corpora.joining_checks import (
     RENAME,
     SAME,
@@ -35,7 +36,6 @@ from csc_fairseq.data.texts import Labels, Names
 from csc_fairseq.errors import InputError
 
 SPLITS = ("train", "valid", "dev", "test")
-UNKNOWN_GENDER = "unknown"
 # Label files that a folder may lack; `session` and `domain` are always known.
 _READ = ("spk", "cluster", "gender", "txt")
 
@@ -84,17 +84,20 @@ def folder_names(folders: Sequence[Path]) -> list[str]:
     return next(names for names in ends if len(set(names)) == len(names))
 
 
-def contents(joined: Joined, out: Path) -> tuple[dict[Path, ManifestContent], dict[Path, list[str]]]:
-    """The manifests to write to a folder, and the label files beside them that are none of `preparation.LABELS`; by path."""
+def contents(joined: Joined, out: Path) -> tuple[dict[str, ManifestContent], dict[str, list[str]]]:
+    """What to write to the folder `out`: manifests by split, and by name the label files that are none of `preparation.LABELS`.
+
+    InputError for labels that a line cannot hold.
+    """
     manifests, others = {}, {}
     for split, parts in joined.splits.items():
-        path, suffixes = out / f"{split}.tsv", tuple(_suffixes(parts))
+        suffixes = tuple(_suffixes(parts))
         recordings = [recording for part in parts for recording in _recordings(part, suffixes)]
         of_recordings = tuple(suffix for suffix in suffixes if suffix in LABELS)
-        manifests[path] = ManifestContent(joined.root, recordings, of_recordings)
+        manifests[split] = ManifestContent(joined.root, recordings, of_recordings)
         for suffix in (suffix for suffix in suffixes if suffix not in LABELS):
-            beside = path.with_suffix(f".{suffix}")
-            others[beside] = label_lines(beside, (label for part in parts for label in part.labels[suffix]))
+            name = f"{split}.{suffix}"
+            others[name] = label_lines(out / name, (label for part in parts for label in part.labels[suffix]))
     return manifests, others
 
 
@@ -143,7 +146,7 @@ def _suffixes(parts: Sequence[PreparedSplit]) -> Iterator[str]:
 
 def _recordings(part: PreparedSplit, suffixes: Sequence[str]) -> Iterable[Recording]:
     """Labels that are not written are ""."""
-    nothing, unknown = [""] * len(part.paths), [UNKNOWN_GENDER] * len(part.paths)
+    nothing, unknown = [""] * len(part.paths), [UNKNOWN] * len(part.paths)
     known = {"gender": unknown, **part.labels}
     columns = (known[suffix] if suffix in suffixes else nothing for suffix in ("spk", "session", "gender"))
     return map(Recording, part.paths, part.manifest.frames.tolist(), *columns)

@@ -3,6 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from csc_fairseq.cli import numbers
 from csc_fairseq.inference.durations import LONG
 
 if TYPE_CHECKING:
@@ -34,15 +35,12 @@ def add_talker_arguments(
     """--talkers or --most, whole numbers from 1; None without them. where: of which recordings, for the help."""
     counts = parser.add_mutually_exclusive_group()
     counts.add_argument(
-        "--talkers", type=_count, metavar="N", help=f"how many people talk{where} (default: as many as are found)"
+        "--talkers",
+        type=numbers.count,
+        metavar="N",
+        help=f"how many people talk{where} (default: as many as are found)",
     )
-    counts.add_argument("--most", type=_count, metavar="N", help=f"how many people talk at most{where}")
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}, expected a whole number from 1")
-    return int(text)
+    counts.add_argument("--most", type=numbers.count, metavar="N", help=f"how many people talk at most{where}")
 
 
 def require_device(device: str) -> None:

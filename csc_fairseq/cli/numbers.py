@@ -19,6 +19,13 @@ def seconds(text: str) -> float:
     return value
 
 
+def count(text: str) -> int:
+    """A whole number from 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a whole number from 1")
+    return int(text)
+
+
 def count_or_share(text: str) -> float:
     """A number of speakers, or a share of them in (0, 1)."""
     value = _number(text)

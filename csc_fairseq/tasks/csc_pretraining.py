@@ -21,15 +21,7 @@ from csc_fairseq.data.view_dataset import ViewDataset
 from csc_fairseq.errors import InputError
 from csc_fairseq.models.csc import unwrapped
 from csc_fairseq.options import option
-from csc_fairseq.tasks.mixing_config import (
-    MixingConfig,
-    domain_weights,
-    domains,
-    mixing_options,
-    noise_bank,
-    reading,
-    rir_bank,
-)
+from csc_fairseq.tasks.mixing_config import MixingConfig, mixing_options, noise_bank, rir_bank
 from csc_fairseq.tasks.mixture_task import MixtureTask, manifest_path
 from csc_fairseq.training.mixed_precision import grad_scaler
 
@@ -91,9 +83,7 @@ class CscPretrainingTask(MixtureTask):
         """Recordings of a manifest, mixed."""
         cfg, fixed = self.cfg, split != "train"
         manifest = read_manifest(path)
-        labels = identity_labels(manifest, cfg.identity)
-        weights = None if fixed else domain_weights(cfg)
-        pool = RecordingPool(manifest, labels, self._table(), *reading(cfg), domains(cfg, manifest), weights)
+        pool = self._pool(manifest, identity_labels(manifest, cfg.identity), fixed)
         if fixed:
             _tell_of_strangers(pool)
         given = None
@@ -129,10 +119,6 @@ class CscPretrainingTask(MixtureTask):
         views = FixedViews(mixtures, labels, self._table(), mixing_options(cfg), cfg.resample, cfg.cache_megabytes)
         _tell_of_strangers(views.sources)
         return views
-
-    def _table(self) -> dict[str, int]:
-        """Rows of the training identities."""
-        return {name: row for row, name in enumerate(self.identities)}
 
     def get_batch_iterator(self, dataset, *args, **kwargs):
         """fairseq's. It drops an epoch's last batch, full or not: InputError for training sets of less than two batches a rank."""

@@ -1,12 +1,15 @@
 """What tasks on keyed mixtures share: the state that checkpoints keep, and the measured wait for data."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from fairseq.tasks import FairseqTask
 
+from csc_fairseq.data.manifest import Manifest
+from csc_fairseq.data.pool import RecordingPool
 from csc_fairseq.modules.denormals import flush_denormals
-from csc_fairseq.tasks.mixing_config import MixingConfig
+from csc_fairseq.tasks.mixing_config import MixingConfig, domain_weights, domains, reading
 
 
 class MixtureTask(FairseqTask):
@@ -35,6 +38,15 @@ class MixtureTask(FairseqTask):
     def identities(self) -> list[str]:
         """Names of the training identities; their order is the order of the table's rows."""
         return self.state.identities
+
+    def _table(self) -> dict[str, int]:
+        """Rows of the training identities."""
+        return {name: row for row, name in enumerate(self.identities)}
+
+    def _pool(self, manifest: Manifest, labels: Sequence[str], fixed: bool) -> RecordingPool:
+        """Recordings with one identity label each, to be mixed. fixed: all epochs are the same, and no domain has a weight."""
+        weights = None if fixed else domain_weights(self.cfg)
+        return RecordingPool(manifest, labels, self._table(), *reading(self.cfg), domains(self.cfg, manifest), weights)
 
     def state_dict(self) -> dict:
         """What a checkpoint keeps so that inference needs no data: identities, their level, the sample rate, what models add."""

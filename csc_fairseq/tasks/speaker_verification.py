@@ -15,15 +15,7 @@ from csc_fairseq.data.pool import RecordingPool
 from csc_fairseq.data.speaker_dataset import SpeakerDataset
 from csc_fairseq.errors import InputError
 from csc_fairseq.options import option
-from csc_fairseq.tasks.mixing_config import (
-    MixingConfig,
-    domain_weights,
-    domains,
-    mixing_options,
-    noise_bank,
-    reading,
-    rir_bank,
-)
+from csc_fairseq.tasks.mixing_config import MixingConfig, mixing_options, noise_bank, reading, rir_bank
 from csc_fairseq.tasks.mixture_task import MixtureTask, manifest_path
 from csc_fairseq.verification.trials.material import Material
 from csc_fairseq.verification.trials.trial_dataset import VALIDATION_CONDITIONS, TrialDataset, draw_trials
@@ -105,13 +97,11 @@ class SpeakerVerificationTask(MixtureTask):
 
     def _training_set(self, manifest: Manifest) -> SpeakerDataset:
         cfg = self.cfg
-        table = {name: row for row, name in enumerate(self.identities)}
-        of_domains = domains(cfg, manifest), domain_weights(cfg)
-        pool = RecordingPool(manifest, self._labels(manifest), table, *reading(cfg), *of_domains)
+        pool = self._pool(manifest, self._labels(manifest), fixed=False)
         left_out = int((pool.identities < 0).sum())
         if left_out:
             logger.info(
-                f"{manifest.path}: {pool.group_count - len(table)} of {pool.group_count} speakers, with {left_out} of "
+                f"{manifest.path}: {pool.group_count - len(self.identities)} of {pool.group_count} speakers, with {left_out} of "
                 f"{len(pool)} recordings, are left out as targets, since they have fewer than {cfg.least_recordings}; "
                 "they may interfere"
             )

@@ -14,7 +14,7 @@ from csc_fairseq.data.fixed_mixture_dataset import FixedMixtureDataset
 from csc_fairseq.data.fixed_mixtures import FixedMixtures, are_fixed_mixtures, read_fixed_mixtures
 from csc_fairseq.data.fixed_views import FixedViews, source_labels
 from csc_fairseq.data.identities import identity_table
-from csc_fairseq.data.manifest import IDENTITY_LEVELS, identity_labels, read_manifest
+from csc_fairseq.data.manifest import identity_labels, read_manifest
 from csc_fairseq.data.mixture_dataset import MixtureDataset
 from csc_fairseq.data.pool import RecordingPool
 from csc_fairseq.data.view_dataset import ViewDataset
@@ -51,8 +51,6 @@ class CscPretrainingTask(MixtureTask):
 
     def __init__(self, cfg: CscPretrainingConfig) -> None:
         super().__init__(cfg, cfg.identity)
-        if cfg.identity not in IDENTITY_LEVELS:
-            raise InputError(f"task.identity is {cfg.identity!r}; choose one of {', '.join(IDENTITY_LEVELS)}")
 
     def _path(self, split: str) -> Path:
         path = manifest_path(self.cfg, split)

@@ -1,4 +1,4 @@
-"""What tasks on keyed mixtures share: the state that checkpoints keep, and the measured wait for data."""
+"""What tasks on keyed mixtures share: the state that checkpoints keep, the pool of talkers, and the measured wait for data."""
 
 import time
 from collections.abc import Sequence
@@ -6,8 +6,9 @@ from pathlib import Path
 
 from fairseq.tasks import FairseqTask
 
-from csc_fairseq.data.manifest import Manifest
+from csc_fairseq.data.manifest import IDENTITY_LEVELS, Manifest
 from csc_fairseq.data.pool import RecordingPool
+from csc_fairseq.errors import InputError
 from csc_fairseq.modules.denormals import flush_denormals
 from csc_fairseq.tasks.mixing_config import MixingConfig, domain_weights, domains, reading
 
@@ -15,11 +16,13 @@ from csc_fairseq.tasks.mixing_config import MixingConfig, domain_weights, domain
 class MixtureTask(FairseqTask):
     """Base of the registered tasks. A subclass numbers the identities (`_training_identities`) and loads the datasets.
 
-    identity_level: one of IDENTITY_LEVELS (manifest.py).
+    identity_level: one of IDENTITY_LEVELS (manifest.py). InputError for another.
     """
 
     def __init__(self, cfg: MixingConfig, identity_level: str) -> None:
         super().__init__(cfg)
+        if identity_level not in IDENTITY_LEVELS:
+            raise InputError(f"task.identity is {identity_level!r}; choose one of {', '.join(IDENTITY_LEVELS)}")
         flush_denormals()
         self.state.add_factory("identities", self._training_identities)
         self.state.add_factory("sample_rate", lambda: cfg.sample_rate)

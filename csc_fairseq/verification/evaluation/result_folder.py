@@ -6,22 +6,23 @@ A list in the folder names the files that evaluations wrote. Nothing else is eve
 import io
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from csc_fairseq.errors import InputError
 from csc_fairseq.files import replacing
+from csc_fairseq.locking import LOCK, alone_in
 from csc_fairseq.verification.encoders.spec import encoder_name
 from csc_fairseq.verification.evaluation.benchmark_options import BenchmarkOptions
 from csc_fairseq.verification.evaluation.embedding_store import EmbeddingStore, slug
 from csc_fairseq.verification.evaluation.evaluation_set import EvaluationSet
 from csc_fairseq.verification.trials.trial_file import enrolments_path, write_trials
 
-LISTED, LOCK = "files.json", ".lock"
+LISTED = "files.json"
 TRIALS, SCORES = "trials.txt", "scores"
 OF_TRIALS = "--manifest"  # the option of `csc evaluate` that names what is evaluated
 
@@ -44,24 +45,16 @@ class ResultFolder:
         self._of = of
         EmbeddingStore(path)  # makes the folder, or complains
         self._read(given)  # not even a lock is left in a folder of somebody else's
-        self._lock = FileLock(path / LOCK)
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise InputError(
-                f"{path}: another evaluation is writing there; wait for its end, or choose another --out"
-            ) from None
-        try:
+        with ExitStack() as lock:
+            lock.enter_context(alone_in(path, "another evaluation", "choose another --out"))
             self._listed = self._read(given)
-        except BaseException:
-            self._lock.release()
-            raise
+            self._lock = lock.pop_all()  # held on, as nothing went wrong
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        self._lock.release()
+        self._lock.close()
 
     def _read(self, given: Sequence[Path]) -> set[str]:
         path = self.path / LISTED

@@ -21,7 +21,7 @@ from csc_fairseq.verification.conversations.measured_store import KINDS, Measure
 from csc_fairseq.verification.conversations.summary import Summary, summarise, tables
 from csc_fairseq.verification.conversations.systems import System, make_system
 from csc_fairseq.verification.encoders.registry import read_source
-from csc_fairseq.verification.evaluation.benchmark_options import check_named_once, check_replicates, check_seed
+from csc_fairseq.verification.evaluation.benchmark_options import check_bootstrap, check_named_once, check_names_differ
 from csc_fairseq.verification.evaluation.compared_encoder import source_digest
 from csc_fairseq.verification.evaluation.evaluation_set import OR_FORCE, refuse_shared_speakers
 from csc_fairseq.verification.evaluation.preflight import require_rate_of
@@ -52,8 +52,7 @@ class ConversationEvaluation:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_seed(self.seed)
-        check_replicates(self.replicates)
+        check_bootstrap(self.replicates, self.seed)
         check_named_once("--conversations", self.folders)
         if self.dev is not None and self.dev.resolve() in [path.resolve() for path in self.folders]:
             raise InputError(f"--dev {self.dev}: is among --conversations; figures need others than those of the fit")
@@ -73,8 +72,7 @@ def evaluate_conversations(options: ConversationEvaluation, progress: bool = Fal
     _refuse_shared_recordings(folders, dev)
     names = dict(zip(options.folders, _distinct([path.resolve().name for path in options.folders]), strict=True))
     systems = [make_system(text, options.device) for text in options.encoders]
-    if len({system.name for system in systems}) < len(systems):
-        raise InputError("--encoder: two have one name; name them apart: --encoder NAME=ENCODER")
+    check_names_differ([system.name for system in systems])
     sources = [read_source(text) for text in options.encoders]
     for source, system in zip(sources, systems, strict=True):
         for path, conversations in (*folders.items(), (options.dev, dev)):

@@ -58,7 +58,7 @@ class BenchmarkOptions:
         if self.enrolments is not None and self.trials is None:
             raise InputError(f"--enrolments {self.enrolments}: belongs to a list of trials; give it with --trials")
         check_jobs(self.jobs, self.device)
-        check_replicates(self.replicates)
+        check_bootstrap(self.replicates, self.seed)
         if self.top_k < 2:
             raise InputError(f"--top-k {self.top_k}: expected at least 2")
         names = [encoder_name(text) for text in self.encoders]
@@ -93,8 +93,9 @@ def check_jobs(jobs: int, device: str) -> None:
         raise InputError(f"--jobs {jobs} would share {device}; use --jobs 1 there")
 
 
-def check_replicates(replicates: int) -> None:
-    """InputError, naming the option of `csc`, for a number of bootstrap replicates that cannot be."""
+def check_bootstrap(replicates: int, seed: int) -> None:
+    """InputError, naming the options of `csc`, for a seed or a number of replicates that cannot be."""
+    check_seed(seed)
     if replicates < 1:
         raise InputError(f"--replicates {replicates}: expected at least 1, 1000 for figures to be printed")
 
@@ -111,3 +112,9 @@ def check_named_once(option: str, paths: Sequence[Path]) -> None:
     for place, path in enumerate(paths):
         if resolved.index(path.resolve()) < place:
             raise InputError(f"{option} {path}: is named twice; leave one out")
+
+
+def check_names_differ(names: Sequence[str]) -> None:
+    """InputError, naming the option of `csc`, for encoders two of which have one name."""
+    if len(set(names)) < len(names):
+        raise InputError("--encoder: two have one name; name them apart: --encoder NAME=ENCODER")

@@ -13,7 +13,7 @@ from csc_fairseq.inference.loading import model_of
 from csc_fairseq.modules.denormals import flush_denormals
 from csc_fairseq.verification.encoders.registry import EncoderSource, read_source
 from csc_fairseq.verification.encoders.spec import EMBEDDINGS, parse_sum
-from csc_fairseq.verification.evaluation.benchmark_options import check_named_once, check_replicates, check_seed
+from csc_fairseq.verification.evaluation.benchmark_options import check_bootstrap, check_named_once, check_names_differ
 from csc_fairseq.verification.evaluation.compared_encoder import source_digest
 from csc_fairseq.verification.evaluation.evaluation_set import OR_FORCE, refuse_shared_speakers
 from csc_fairseq.verification.evaluation.preflight import require_rate_of
@@ -41,8 +41,7 @@ class MixtureEvaluation:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_seed(self.seed)
-        check_replicates(self.replicates)
+        check_bootstrap(self.replicates, self.seed)
         check_named_once("--mixtures", self.manifests)
 
 
@@ -55,8 +54,7 @@ def evaluate_mixtures(options: MixtureEvaluation, progress: bool = False) -> Tab
     sets = [read_fixed_mixtures(path) for path in options.manifests]
     found = [_separating(text) for text in options.encoders]
     names = [source.spec.name for source, _ in found]
-    if len(set(names)) < len(names):
-        raise InputError("--encoder: two have one name; name them apart: --encoder NAME=ENCODER")
+    check_names_differ(names)
     for source, model in found:
         for mixtures in sets:
             _require_fitting(source, model, mixtures, options.force)

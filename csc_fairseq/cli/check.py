@@ -37,23 +37,16 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--deep and --no-audio were given; one decodes all audio, the other reads none: leave one out")
     good = []
     for path in args.manifests:
-        problems = check_manifest(
-            path,
-            args.sample_rate,
-            resample=args.allow_rates,
-            deep=args.deep,
-            jobs=args.jobs,
-            progress=f"check {path}",
-            audio=not args.no_audio,
-        )
-        if are_fixed_mixtures(path):
-            problems += check_mixtures(
+        of_sources = [(check_mixtures, f"check sources of {path}")] if are_fixed_mixtures(path) else []
+        problems = []
+        for check, title in [(check_manifest, f"check {path}"), *of_sources]:
+            problems += check(
                 path,
                 args.sample_rate,
                 resample=args.allow_rates,
                 deep=args.deep,
                 jobs=args.jobs,
-                progress=f"check sources of {path}",
+                progress=title,
                 audio=not args.no_audio,
             )
         for problem in problems:

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from csc_fairseq.cli import numbers
 from csc_fairseq.cli.faults import settle
 from csc_fairseq.cli.model_options import add_model_arguments, add_resample_argument, load_model
 from csc_fairseq.errors import InputError
@@ -39,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     number.add_argument(
         "--per-cluster", type=float, metavar="R", help="their number is that of the recordings divided by R, up to 8000"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the clustering (default: %(default)s)")
+    parser.add_argument("--seed", type=numbers.seed, default=0, help="of the clustering (default: %(default)s)")
     parser.add_argument("--force", action="store_true", help="replace .cluster files that are there")
     add_resample_argument(parser)
 

@@ -26,6 +26,13 @@ def count(text: str) -> int:
     return int(text)
 
 
+def seed(text: str) -> int:
+    """A whole number that all generators take: scikit-learn's have 32 bits."""
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"{text}: expected a whole number from 0, below 2^32")
+    return int(text)
+
+
 def count_or_share(text: str) -> float:
     """A number of speakers, or a share of them in (0, 1)."""
     value = _number(text)

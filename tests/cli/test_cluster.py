@@ -71,6 +71,14 @@ def test_bad_input_is_one_line(place, capsys):
     assert len(Path("train.cluster").read_text().splitlines()) == 32
 
 
+@pytest.mark.parametrize("seed", ["-1", str(2**32)])
+def test_a_seed_that_is_none(place, capsys, seed):
+    with pytest.raises(SystemExit):
+        main(["cluster", "train.tsv", "--model", "model.pt", f"--seed={seed}"])
+    assert f"--seed: {seed}: expected a whole number from 0, below 2^32" in capsys.readouterr().err
+    assert not Path("train.cluster").exists()
+
+
 def test_cepstra_need_no_model(tmp_path, capsys, monkeypatch):
     """Three voices, told apart by the resonance of their noise."""
     monkeypatch.chdir(tmp_path)

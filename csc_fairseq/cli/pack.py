@@ -31,25 +31,23 @@ def run(arguments: argparse.Namespace) -> int:
     """Packs one manifest after the other, and prints a line for each."""
     from csc_fairseq.corpora.packing import pack
     from csc_fairseq.corpora.packing_plans import plan
-    from csc_fairseq.data.fixed_mixtures import are_fixed_mixtures
     from csc_fairseq.data.manifest import read_manifest
 
     size = _bytes(arguments.shard_size)
     names = [path.name for path in arguments.manifests]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise InputError(f"{twice}: two manifests have this name, and would be one in {arguments.out}; rename one")
-    if fixed := next((path for path in arguments.manifests if are_fixed_mixtures(path)), None):
-        raise InputError(
-            f"{fixed}: is of fixed mixtures, whose sources lie beside them and would be lost; leave it as it is"
-        )
     # All are looked at before the first one is packed.
     packings = [plan(read_manifest(path), arguments.out, size, arguments.jobs) for path in arguments.manifests]
     for packing in packings:
         labels = pack(packing)
         archives = f"{packing.archives} archive{'s' if packing.archives > 1 else ''}"
         megabytes = packing.sizes.sum() / 1e6
+        count = f"{len(packing.manifest)} recordings"
+        if packing.mixtures is not None:
+            count = f"{len(packing.manifest)} mixtures and {len(packing.names) - len(packing.manifest)} sources"
         beside = f", with {' '.join(path.suffix for path in labels)}" if labels else ""
-        print(f"{packing.target}: {len(packing.sizes)} recordings in {archives}, {megabytes:.1f} MB{beside}")
+        print(f"{packing.target}: {count} in {archives}, {megabytes:.1f} MB{beside}")
     return 0
 
 

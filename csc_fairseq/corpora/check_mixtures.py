@@ -6,7 +6,7 @@ from pathlib import Path
 from csc_fairseq.corpora.check import longest_silence
 from csc_fairseq.corpora.problems import Problem, unreadable
 from csc_fairseq.data.audio import probe
-from csc_fairseq.data.fixed_mixtures import SOURCES, SPEAKERS, FixedMixtures, read_fixed_mixtures
+from csc_fairseq.data.fixed_mixtures import SOURCE_NAMES, SOURCES, SPEAKERS, FixedMixtures, read_fixed_mixtures
 from csc_fairseq.data.parallel import parallel_map
 from csc_fairseq.errors import InputError
 
@@ -54,4 +54,4 @@ def _fault(mixtures: FixedMixtures, sample_rate: int, resample: bool, deep: bool
 
 def _files(path: Path) -> list[Path]:
     """Files beside the manifest, as complaints name them."""
-    return [path.absolute().with_suffix(f".{suffix}") for suffix in (SOURCES, SPEAKERS)]
+    return [path.absolute().with_suffix(f".{suffix}") for suffix in (SOURCES, SPEAKERS, SOURCE_NAMES)]

@@ -22,6 +22,7 @@ from csc_fairseq.corpora.joining_checks import (
 from csc_fairseq.corpora.preparation import LABELS, Recording
 from csc_fairseq.corpora.transcripts import SUFFIX as LETTERS
 from csc_fairseq.corpora.writing import ManifestContent
+from csc_fairseq.data.fixed_mixtures import are_fixed_mixtures
 from csc_fairseq.data.manifest import (
     LABEL_SUFFIXES,
     NAMES,
@@ -107,6 +108,11 @@ def _manifests(folder: Path) -> dict[str, Manifest]:
     if not found:
         wanted = ", ".join(path.name for path in paths.values())
         raise InputError(f"{folder}: has none of {wanted}; give a folder that `csc prepare` or `csc pack` wrote")
+    if mixed := next((manifest.path for manifest in found.values() if are_fixed_mixtures(manifest.path)), None):
+        raise InputError(
+            f"{mixed}: is of fixed mixtures, whose sources would be lost; move it away: a training takes it by itself as "
+            "task.fixed_mixtures or dataset.valid_subset, and `csc evaluate --mixtures` takes several"
+        )
     return found
 
 

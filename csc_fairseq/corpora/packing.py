@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from csc_fairseq.corpora.packing_plans import Packing
 from csc_fairseq.corpora.preparation import LINE_BY_LINE
+from csc_fairseq.data.fixed_mixtures import SOURCE_NAMES, SOURCES
 from csc_fairseq.data.manifest import LABEL_SUFFIXES, NAMES, Manifest
 from csc_fairseq.data.packed import open_bytes
 from csc_fairseq.errors import InputError
@@ -24,6 +25,7 @@ from csc_fairseq.text import read_lines
 
 COMMENT = b"written by csc pack"  # of an archive: others' archives are not replaced
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the first time that a zip can hold
+WRITTEN = ("tsv", NAMES, SOURCES, SOURCE_NAMES)  # endings of files that are made for the packed recordings, not copied
 KNOWN_LABELS = (*LABEL_SUFFIXES.values(), *LINE_BY_LINE)
 
 
@@ -37,22 +39,22 @@ def pack(packing: Packing) -> list[Path]:
     manifest, target = packing.manifest, packing.target
     labels = {path: packing.folder / path.name for path in _label_files(manifest)}
     dictionaries = {path: packing.folder / path.name for path in sorted(manifest.path.parent.glob("dict.*.txt"))}
-    text, names = ("".join(f"{line}\n" for line in lines).encode() for lines in (packing.lines(), manifest.names))
-    names_file = target.with_suffix(f".{NAMES}")
-    _refuse_files_of_others(packing, labels, dictionaries, names)
+    texts = {path: "".join(f"{line}\n" for line in lines).encode() for path, lines in packing.texts().items()}
+    beside = [path for path in texts if path != target]
+    _refuse_files_of_others(packing, labels, dictionaries, {path: texts[path] for path in beside})
     copies = labels | dictionaries
     with alone_in(packing.folder, "another `csc pack`", "choose another --out"):
-        _remove_remains(packing, (*copies.values(), names_file, target))
+        _remove_remains(packing, (*copies.values(), *texts))
         pending = [number for number in range(packing.archives) if not _is_whole(packing, number)]
-        if target.exists() and (pending or target.read_bytes() != text):
-            _refuse_other_labels(packing, [path.name for path in labels])
+        if target.exists() and (pending or target.read_bytes() != texts[target]):
+            _refuse_other_labels(packing, [path.name for path in (*labels, *beside)])
             target.unlink()
         _write_archives(packing, pending)
-        with replacing_together((*copies.values(), names_file), (target,)) as temporaries:
+        with replacing_together((*copies.values(), *beside), (target,)) as temporaries:
             for source, copy in copies.items():
                 shutil.copyfile(source, temporaries[copy])
-            temporaries[names_file].write_bytes(names)
-            temporaries[target].write_bytes(text)
+            for path, text in texts.items():
+                temporaries[path].write_bytes(text)
         for surplus in sorted(_own_archives(packing) - set(map(packing.archive, range(packing.archives)))):
             surplus.unlink()
     return list(labels)
@@ -63,7 +65,7 @@ def _label_files(manifest: Manifest) -> list[Path]:
     found = []
     for path in sorted(manifest.path.parent.glob("*.*")):
         suffix = path.suffix.removeprefix(".")
-        if path.stem != manifest.path.stem or suffix in ("tsv", NAMES) or not path.is_file():
+        if path.stem != manifest.path.stem or suffix in WRITTEN or not path.is_file():
             continue
         if suffix in KNOWN_LABELS:
             count = len(read_lines(path))
@@ -80,7 +82,7 @@ def _label_files(manifest: Manifest) -> list[Path]:
 
 
 def _refuse_files_of_others(
-    packing: Packing, labels: dict[Path, Path], dictionaries: dict[Path, Path], names: bytes
+    packing: Packing, labels: dict[Path, Path], dictionaries: dict[Path, Path], beside: dict[Path, bytes]
 ) -> None:
     """InputError for a file in the folder that is to be written, and that no run of this has written as it is."""
     for number in range(packing.archives):
@@ -93,9 +95,9 @@ def _refuse_files_of_others(
     for source, copy in (dictionaries if begun and not finished else labels | dictionaries).items():
         if copy.exists() and copy.read_bytes() != source.read_bytes():
             raise InputError(f"{copy}: is there and differs from {source}; move it away, or choose another --out")
-    names_file = packing.target.with_suffix(f".{NAMES}")
-    if not begun and names_file.exists() and names_file.read_bytes() != names:
-        raise _not_ours(names_file)
+    for path, text in beside.items():
+        if not begun and path.exists() and path.read_bytes() != text:
+            raise _not_ours(path)
 
 
 def _not_ours(path: Path) -> InputError:
@@ -132,7 +134,7 @@ def _is_whole(packing: Packing, number: int) -> bool:
         return False
     with ZipFile(path) as archive:
         held = [(member.filename, member.file_size) for member in archive.infolist()]
-    return held == [(packing.manifest.names[i], int(packing.sizes[i])) for i in members]
+    return held == [(packing.names[i], int(packing.sizes[i])) for i in members]
 
 
 def _remove_remains(packing: Packing, files: Sequence[Path]) -> None:
@@ -158,8 +160,8 @@ def _write_archives(packing: Packing, numbers: Sequence[int]) -> None:
 
 
 def _write_member(packing: Packing, i: int, archive: ZipFile, tell: Callable[[], int]) -> None:
-    path, size = packing.manifest.file(i), int(packing.sizes[i])
-    info = ZipInfo(packing.manifest.names[i], EPOCH)
+    path, size = packing.file(i), int(packing.sizes[i])
+    info = ZipInfo(packing.names[i], EPOCH)
     info.create_system = 3  # Unix, wherever it is written
     info.external_attr = 0o644 << 16
     info.file_size = size

@@ -1,4 +1,7 @@
-"""Where the recordings of a manifest will be in archives: known before anything is written, and always the same."""
+"""Where the recordings of a manifest will be in archives: known before anything is written, and always the same.
+
+Of fixed mixtures the sources are packed, too, after all mixtures; one that several have, once.
+"""
 
 import os
 from collections.abc import Iterator
@@ -8,7 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from csc_fairseq.corpora.name_faults import leaving_root, repeated, stem_hashes
-from csc_fairseq.data.manifest import Manifest, manifest_lines
+from csc_fairseq.data.fixed_mixtures import (
+    SOURCE_NAMES,
+    SOURCES,
+    FixedMixtures,
+    are_fixed_mixtures,
+    read_fixed_mixtures,
+)
+from csc_fairseq.data.manifest import NAMES, Manifest, manifest_lines
 from csc_fairseq.data.packed import file_of, open_bytes
 from csc_fairseq.data.parallel import parallel_map
 from csc_fairseq.data.texts import Names
@@ -23,13 +33,19 @@ STOCK_SIGNS = (b"RIF", b"fLa", b"Ogg")  # how a slice must begin for fairseq (`i
 class Packing:
     """Which recording of a manifest will be where.
 
-    folder: of the archives and of the new manifest. sizes: int64 [N], bytes of each recording. changed: int64 [N], when its file
-    last changed or came to its place, in ns. bounds: int64 [K + 1], archive k holds recordings [bounds[k], bounds[k + 1]).
-    offsets: int64 [N], first byte of each recording in its archive.
+    folder: of the archives and of the new manifest. names: of all M recordings, those of the manifest first. paths: where they are,
+    below its root. mixtures: if they are fixed ones. sources: int64 [N, C], which recordings are the sources of each mixture.
+    sizes: int64 [M], bytes of each recording. changed: int64 [M], when its file last changed or came to its place, in ns.
+    bounds: int64 [K + 1], archive k holds recordings [bounds[k], bounds[k + 1]). offsets: int64 [M], first byte of each recording
+    in its archive.
     """
 
     manifest: Manifest
     folder: Path
+    names: Names
+    paths: Names
+    mixtures: FixedMixtures | None
+    sources: np.ndarray
     sizes: np.ndarray
     changed: np.ndarray
     bounds: np.ndarray
@@ -53,14 +69,28 @@ class Packing:
         """The recordings of an archive."""
         return range(int(self.bounds[number]), int(self.bounds[number + 1]))
 
-    def lines(self) -> list[str]:
-        """The new manifest."""
-        entries = (
-            (f"{self.archive(number).name}:{self.offsets[i]}:{self.sizes[i]}", int(self.manifest.frames[i]))
+    def file(self, i: int) -> Path:
+        """Path of a recording, as it is now."""
+        return self.manifest.root / self.paths[i]
+
+    def texts(self) -> dict[Path, list[str]]:
+        """Lines of the new manifest and of the files of names and sources beside it."""
+        slices = [
+            f"{self.archive(number).name}:{self.offsets[i]}:{self.sizes[i]}"
             for number in range(self.archives)
             for i in self.members(number)
-        )
-        return manifest_lines(self.target, self.folder, entries)
+        ]
+        entries = zip(slices, self.manifest.frames.tolist(), strict=False)  # sources have no line
+        files = {
+            self.target: manifest_lines(self.target, self.folder, entries),
+            self.target.with_suffix(f".{NAMES}"): self.names[: len(self.manifest)],
+        }
+        if self.mixtures is not None:
+            sources = [slices[i] for i in self.sources.ravel()]
+            for suffix, texts in ((SOURCES, sources), (SOURCE_NAMES, list(self.mixtures.sources))):
+                rows = zip(*(texts[c :: self.mixtures.count] for c in range(self.mixtures.count)), strict=True)
+                files[self.target.with_suffix(f".{suffix}")] = ["\t".join(row) for row in rows]
+        return files
 
 
 def plan(manifest: Manifest, folder: Path, shard_size: int, jobs: int = 4) -> Packing:
@@ -73,18 +103,42 @@ def plan(manifest: Manifest, folder: Path, shard_size: int, jobs: int = 4) -> Pa
         raise InputError(f"{folder}: has a colon in its path, where fairseq would cut it; choose another --out")
     if folder.resolve() == manifest.path.parent.resolve():
         raise InputError(f"{folder}: is the folder of {manifest.path}, which would be replaced; choose another --out")
-    found = list(parallel_map(lambda i: _examined(manifest.file(i)), range(len(manifest)), jobs, progress="headers"))
+    mixtures = read_fixed_mixtures(manifest.path) if are_fixed_mixtures(manifest.path) else None
+    names, paths, sources = _members(manifest, mixtures)
+    found = list(
+        parallel_map(lambda i: _examined(manifest.root / paths[i]), range(len(paths)), jobs, progress="headers")
+    )
     sizes, changed = (np.array([one[column] for one in found], dtype=np.int64) for column in (0, 1))
-    faults = [(i, one[2]) for i, one in enumerate(found) if one[2]] + list(_faulty_names(Names.of(manifest.names)))
+    faults = [(i, one[2]) for i, one in enumerate(found) if one[2]] + list(_faulty_names(names))
     if faults:
         first, fault = min(faults)
         more = f" ({len(faults)} such lines)" if len(faults) > 1 else ""
-        raise InputError(f"{manifest.path}:{first + 2}: {fault}{more}")
+        place = f"{manifest.path}:{first + 2}"
+        if first >= len(manifest):
+            place = mixtures.place(int(np.argwhere(sources == first)[0, 0]))
+        raise InputError(f"{place}: {fault}{more}")
     bounds = _bounds(sizes, shard_size)
-    headers = np.array([LOCAL_HEADER + len(name.encode()) for name in manifest.names], dtype=np.int64)
+    headers = np.array([LOCAL_HEADER + len(name.encode()) for name in names], dtype=np.int64)
     ends = np.cumsum(headers + sizes)
     before = np.repeat((ends - headers - sizes)[bounds[:-1]], np.diff(bounds))
-    return Packing(manifest, folder, sizes, changed, bounds, ends - sizes - before)
+    return Packing(manifest, folder, names, paths, mixtures, sources, sizes, changed, bounds, ends - sizes - before)
+
+
+def _members(manifest: Manifest, mixtures: FixedMixtures | None) -> tuple[Names, Names, np.ndarray]:
+    """`names`, `paths` and `sources` of a Packing."""
+    names = Names.of(manifest.names)
+    paths = names if manifest.slices is None else Names.of(manifest.slices)
+    if mixtures is None:
+        return names, paths, np.empty((0, 0), dtype=np.int64)
+    numbers = {os.path.normpath(name): i for i, name in enumerate(names)}
+    all_names, all_paths, sources = [*names], [*paths], []
+    for name, path in zip(mixtures.sources, mixtures.paths, strict=True):
+        number = numbers.setdefault(os.path.normpath(name), len(all_names))
+        if number == len(all_names):
+            all_names.append(name)
+            all_paths.append(path)
+        sources.append(number)
+    return Names.of(all_names), Names.of(all_paths), np.array(sources, dtype=np.int64).reshape(-1, mixtures.count)
 
 
 def _examined(path: Path) -> tuple[int, int, str]:

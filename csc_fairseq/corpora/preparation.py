@@ -43,7 +43,7 @@ LABELS = {
     "gender": "gender",
 }  # fields of a recording by the ending of their file
 # Files beside a manifest that others write, one line a recording.
-LINE_BY_LINE = ("domain", "gender", "txt", "ltr", "sources", "speakers")
+LINE_BY_LINE = ("domain", "gender", "txt", "ltr", "sources", "speakers", "source_names")
 
 
 @dataclass(frozen=True)

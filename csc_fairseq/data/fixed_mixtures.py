@@ -8,21 +8,23 @@ manifest's first line, and ``test.speakers``, which may be missing, who each of 
                     wav16k/min/test/mix_clean/61-1_84-2.wav<TAB>48000
     test.sources    wav16k/min/test/s1/61-1_84-2.wav<TAB>wav16k/min/test/s2/61-1_84-2.wav
     test.speakers   librispeech/61<TAB>librispeech/84
+
+Where the sources are slices of archives (packed.py), ``test.source_names`` has the paths that they had before.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from csc_fairseq.data.audio import load_crop, probe, require_format
-from csc_fairseq.data.manifest import Manifest, label_path, read_manifest
+from csc_fairseq.data.manifest import Manifest, are_packed, label_path, read_manifest
 from csc_fairseq.data.texts import Labels, Names
 from csc_fairseq.errors import InputError
 from csc_fairseq.text import normal, read_lines
 
-SOURCES, SPEAKERS = "sources", "speakers"  # suffixes of the files beside the manifest
+SOURCES, SPEAKERS, SOURCE_NAMES = "sources", "speakers", "source_names"  # suffixes of the files beside the manifest
 
 
 @dataclass(frozen=True)
@@ -30,13 +32,15 @@ class FixedMixtures:
     """N mixtures of C sources each.
 
     manifest: of the mixtures. count: C. sources: N·C paths below the manifest's root, mixture by mixture: source c of mixture i is
-    number i·C + c. speakers: who each is, in the same order; None: that is not known.
+    number i·C + c; of packed sources those of before, by which they stay the same. speakers: who each is, in the same order; None:
+    that is not known. slices: of packed sources the paths below root; None: sources are the paths.
     """
 
     manifest: Manifest
     count: int
     sources: Names
     speakers: Labels | None
+    slices: Names | None = None
 
     def __len__(self) -> int:
         return len(self.manifest)
@@ -47,7 +51,12 @@ class FixedMixtures:
 
     def files(self, index: int) -> list[Path]:
         """Audio of the sources of mixture `index`."""
-        return [self.manifest.root / name for name in self.sources[index * self.count : (index + 1) * self.count]]
+        return [self.manifest.root / path for path in self.paths[index * self.count : (index + 1) * self.count]]
+
+    @property
+    def paths(self) -> Names:
+        """Where the sources are, below the manifest's root, as files or slices."""
+        return self.sources if self.slices is None else self.slices
 
     def load(
         self, index: int, sample_rate: int, resample: bool = False, start: int = 0, frames: int = -1
@@ -111,15 +120,25 @@ def read_fixed_mixtures(path: str | Path) -> FixedMixtures:
                 "correct it"
             )
     count, speakers = len(rows[0]), None
+    sources = Names.of(source for row in rows for source in row)
     if label_path(manifest, SPEAKERS).is_file():
-        named = _rows(manifest, SPEAKERS, normal)
-        if len(named[0]) != count:
-            raise InputError(
-                f"{label_path(manifest, SPEAKERS)}:1: names {len(named[0])} speakers, expected {count}, one for each source of "
-                f"{label_path(manifest, SOURCES)}; correct the file"
-            )
-        speakers = Labels.of(speaker for row in named for speaker in row)
-    return FixedMixtures(manifest, count, Names.of(source for row in rows for source in row), speakers)
+        speakers = Labels.of(_as_many(manifest, SPEAKERS, normal, count, "speakers"))
+    # Names of another time may be beside files that are not packed, where they mean nothing.
+    if are_packed(sources) and label_path(manifest, SOURCE_NAMES).is_file():
+        names = Names.of(_as_many(manifest, SOURCE_NAMES, str, count, "sources"))
+        return FixedMixtures(manifest, count, names, speakers, sources)
+    return FixedMixtures(manifest, count, sources, speakers)
+
+
+def _as_many(manifest: Manifest, suffix: str, form: Callable[[str], str], count: int, what: str) -> Iterator[str]:
+    """Columns of a file beside the manifest, line by line. InputError, as of `_rows`, or unless a line has `count` of them."""
+    rows = _rows(manifest, suffix, form)
+    if len(rows[0]) != count:
+        raise InputError(
+            f"{label_path(manifest, suffix)}:1: names {len(rows[0])} {what}, expected {count}, one for each source of "
+            f"{label_path(manifest, SOURCES)}; correct the file"
+        )
+    return (column for row in rows for column in row)
 
 
 def _rows(manifest: Manifest, suffix: str, form: Callable[[str], str]) -> list[list[str]]:

@@ -90,6 +90,7 @@ class FixedViews:
             mixtures.manifest,
             path=label_path(mixtures.manifest, SOURCES),
             names=mixtures.sources,
+            slices=mixtures.slices,
             frames=np.repeat(mixtures.manifest.frames, self.count),
         )
         self.sources = RecordingPool(manifest, labels, table, *reading)

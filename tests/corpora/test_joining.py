@@ -186,6 +186,12 @@ def test_a_rate_that_is_none(make: Make, out: Path, capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err.endswith(expected) and not out.exists()
 
 
+def test_fixed_mixtures_are_not_joined(make: Make, refused):
+    mixed = make("mixed", {"train": "a b", "valid": "c"}, sources="s1/{name}\ts2/{name}") / "train.tsv"
+    said = refused(make("one", {"train": "a b"}), mixed.parent)
+    assert said.startswith(f"csc prepare: {mixed}: is of fixed mixtures, whose sources would be lost; move it away: ")
+
+
 def test_folders_are_called_by_the_ends_of_their_paths():
     assert folder_names([Path("/m/libri"), Path("/n/vox2")]) == ["libri", "vox2"]
     assert folder_names([Path("/m/libri/packed"), Path("/m/vox2/packed")]) == ["libri/packed", "vox2/packed"]

@@ -177,5 +177,3 @@ def test_labels_of_other_manifests_are_not_left_beside(trees: Path, tmp_path: Pa
     speak(tmp_path / "speech/a/x.wav", 1, 1)
     assert main(["prepare", "audio", str(tmp_path / "speech"), "--out", str(out / "test.tsv")]) == 2
     assert f"{out}/test.sources: belongs to an earlier test.tsv" in capsys.readouterr().err
-    assert main(["pack", str(out / "test.tsv"), "--out", str(tmp_path / "packed")]) == 2
-    assert "is of fixed mixtures, whose sources lie beside them" in capsys.readouterr().err

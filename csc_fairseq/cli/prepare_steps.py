@@ -61,7 +61,9 @@ def _measured(args: argparse.Namespace, corpus: Corpus) -> tuple[Corpus, int]:
     """The corpus with lengths, without faulty (--skip-bad) and short recordings; and how many are faulty."""
     compared = set().union(*(published.recordings for published in corpus.trials.values()))
     lengths: dict[str, int] = {}
-    faults: list[str] = []
+    faults = list(corpus.faults)
+    if not args.skip_bad:  # before hours of work
+        settle(faults, len(faults) + sum(map(len, corpus.splits.values())), None)
     doubled = 0
     for part in corpus.parts:
         names = sorted({recording.name for recordings in part.splits.values() for recording in recordings})

@@ -24,9 +24,8 @@ from csc_fairseq.locking import alone_in
 
 PROGRAM = "ffmpeg"
 SAMPLE_RATE = 16000  # Hz, of decoded files
-ENDS_EARLY = (
-    0.025  # seconds that a part may lack at the end of its recording, as its times are rounded (lhotse's tolerance)
-)
+ENDS_EARLY = 0.025  # seconds that a part may lack at the end of its recording, as its times are rounded (our choice)
+NO_FILE = "no such file; restore it, or correct its path"
 _FLOATS = ("FLOAT", "DOUBLE")
 _LEFT_OVER = re.compile(r"\..+\.\d+\.tmp")  # of `files.replacing`, in a program that was killed
 
@@ -83,28 +82,39 @@ def first_channel(source: Path, target: Path) -> None:
     write_wav(target, samples[:, 0], rate)
 
 
-def excerpt(source: Path, target: Path, channel: int, start: float, seconds: float) -> None:
+def excerpt(source: Path, target: Path, channel: int, start: float, end: float, sample_rate: int | None = None) -> None:
     """A part of one channel (the first is 0) as FLAC at the file's own rate: 24 bits if the file has more than 16, otherwise 16.
 
-    start, seconds: of the part. SourceError: the file cannot be read, lacks the channel or the part, or has samples that integers
-    cannot hold.
+    start, end: of the part, in seconds. sample_rate: that the file must have, in Hz; None: any. SourceError: it has another one, or
+    cannot be read, or lacks the channel or the part, or has samples that FLAC cannot hold.
     """
+    place = f"{source}, channel {channel} from {start:g} to {end:g} s"
+    if not source.is_file():
+        raise SourceError(f"{place}: {NO_FILE}")
     try:
         with soundfile.SoundFile(source) as file:
-            first, last = (round(time * file.samplerate) for time in (start, start + seconds))
-            if channel >= file.channels or last - file.frames > ENDS_EARLY * file.samplerate:
+            rate, subtype = file.samplerate, file.subtype
+            if sample_rate not in (None, rate):
                 raise SourceError(
-                    f"{source}: has {file.channels} channels of {file.frames / file.samplerate:g} s, expected channel {channel} "
-                    f"from {start:g} to {start + seconds:g} s; restore it, or correct what names this part"
+                    f"{place}: has {rate} Hz, expected {sample_rate} Hz; convert the file, or add --allow-rates"
+                )
+            first, last = (round(time * rate) for time in (start, end))
+            if channel >= file.channels or first >= file.frames or last - file.frames > ENDS_EARLY * rate:
+                raise SourceError(
+                    f"{place}: the file has {file.channels} channels of {file.frames / rate:g} s; restore it, or correct the times"
                 )
             file.seek(first)
             samples = file.read(last - first, always_2d=True)[:, channel]
-            rate, subtype = file.samplerate, file.subtype
     except (soundfile.SoundFileError, OSError) as error:
-        raise SourceError(f"{source}: cannot be read ({error}); restore it, or convert it to WAV or FLAC") from error
+        raise SourceError(f"{place}: cannot be read ({error}); restore it, or convert it to WAV or FLAC") from error
+    if not np.isfinite(samples).all():
+        raise SourceError(f"{place}: has NaN or infinite samples; repair it or leave it out")
+    peak = np.abs(samples).max(initial=0)
     # Decoders of MP3 and the like exceed full scale by a little, which is clipped; floating point says what was meant.
-    if not np.isfinite(samples).all() or subtype in _FLOATS and np.abs(samples).max(initial=0) > 1:
-        raise SourceError(f"{source}: has samples beyond full scale, or that are no numbers; restore it")
+    if peak > 1 and subtype in _FLOATS:
+        raise SourceError(
+            f"{place}: has a peak of {peak:.2f}, which FLAC cannot hold; lower the level of the file to 1"
+        )
     bits = 24 if subtype in (*_FLOATS, "PCM_24", "PCM_32") else 16
     full = 2 ** (bits - 1)
     integers = np.clip(np.rint(samples * full), -full, full - 1).astype(np.int32) << (32 - bits)
@@ -116,23 +126,20 @@ def excerpt(source: Path, target: Path, channel: int, start: float, seconds: flo
 def link(source: Path, target: Path) -> None:
     """A symbolic link. SourceError if there is no file."""
     if not source.is_file():
-        raise SourceError(f"{source}: no such file; restore it, or correct its path")
+        raise SourceError(f"{source}: {NO_FILE}")
     target.symlink_to(source)
 
 
 def convert(folder: Path, origins: Mapping[str, Origin], jobs: int, progress: str | None = None) -> dict[str, str]:
     """Make the files folder/name from their origins; the faults by name, one line each.
 
-    A file that is there, and not older than its origin, is kept: if all are, the folder may be read-only. jobs: files at a time.
-    progress: title of the bar, None for none. What a killed program left is removed.
+    A file that is there, and not older than its origin, is kept, and so is whatever is the same file as that which it would link
+    to: if all are, the folder may be read-only. jobs: files at a time. progress: title of the bar, None for none. What a killed
+    program left is removed.
 
-    InputError: a source is what would be written, a file cannot be written, or another program is at work in this folder.
+    InputError: an origin would be replaced by what is made from it, or another file by a link; a file cannot be written, or another
+    program is at work in this folder.
     """
-    for name, origin in origins.items():
-        if folder / name == origin.path:
-            raise InputError(
-                f"{origin.path}: would be replaced by what is made from it; choose another place with --audio"
-            )
     names = sorted(name for name, origin in origins.items() if not _is_made(folder / name, origin))
     places = {(folder / name).parent for name in origins}
     remains = [
@@ -149,11 +156,19 @@ def convert(folder: Path, origins: Mapping[str, Origin], jobs: int, progress: st
 
 
 def _is_made(target: Path, origin: Origin) -> bool:
-    if not target.is_file() or not origin.path.is_file():
+    """Whether there is nothing to do. InputError for a file that no conversion of this origin can have written."""
+    if not target.exists():  # or a link to what is gone
         return False
-    if target.is_symlink() or origin.write is link:  # of an earlier preparation, maybe of another folder
-        return target.is_symlink() and origin.write is link and target.readlink() == origin.path
-    return target.stat().st_mtime_ns >= origin.path.stat().st_mtime_ns
+    same = origin.path.exists() and target.samefile(origin.path)
+    if origin.write is link:
+        if not same:
+            raise InputError(
+                f"{target}: is there, and is not {origin.path}; move it away, or choose another place with --audio"
+            )
+        return True
+    if same:
+        raise InputError(f"{origin.path}: would be replaced by what is made from it; choose another place with --audio")
+    return origin.path.exists() and target.stat().st_mtime_ns >= origin.path.stat().st_mtime_ns
 
 
 def _make(name: str, folder: Path, origins: Mapping[str, Origin]) -> str:

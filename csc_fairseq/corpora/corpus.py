@@ -36,7 +36,7 @@ class Part:
 class Corpus:
     """parts: no two have a split, or a recording, of the same name. labels: suffixes of the label files, keys of
     `preparation.LABELS`. transcripts: whether `*.trans.txt` files in the folders of the recordings say what is said. trials:
-    published lists, by the name of the file to write. notes: lines for the report.
+    published lists, by the name of the file to write. notes: lines for the report. faults: lines on what is no recording.
     """
 
     parts: Sequence[Part]
@@ -44,6 +44,7 @@ class Corpus:
     transcripts: bool = False
     trials: Mapping[str, Trials] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    faults: Sequence[str] = ()
 
     @property
     def splits(self) -> dict[str, Sequence[Recording]]:
@@ -103,8 +104,7 @@ def decoded_part(root: Path, audio: Path, split: str, recordings: Sequence[Recor
         path, decoded = PurePosixPath(one.name), _ends(one.name, encoded)
         name = str(path.with_suffix(".flac") if decoded else path)
         ours.append(replace(one, name=name))
-        if audio / name != root / one.name:  # audio may be root
-            origins[name] = Origin(root / one.name, decode if decoded else link)
+        origins[name] = Origin(root / one.name, decode if decoded else link)
     return Part(audio, {split: sorted(ours, key=lambda one: one.name)}, origins)
 
 

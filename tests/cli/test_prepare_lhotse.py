@@ -13,6 +13,7 @@ import soundfile
 from lhotse import CutSet, Recording, RecordingSet, SupervisionSegment
 from lhotse.audio import AudioSource
 from lhotse.testing.dummies import dummy_features
+from lhotse.utils import fastcopy
 
 from csc_fairseq.cli.main import main
 from csc_fairseq.data.manifest import read_labels, read_manifest
@@ -33,6 +34,11 @@ def kept(cuts: Path, name: str, which: Callable[[Any], bool], change: Callable[[
     return path
 
 
+def below(audio: Path, folder: Path) -> Path:
+    """Where files of a folder are below --audio."""
+    return audio / folder.resolve().relative_to("/")
+
+
 def mono(cut: Any) -> bool:
     return cut.id in ("whole-0", "whole-1", "whole-2", "whole-3")
 
@@ -42,24 +48,25 @@ def test_parts_links_and_channels(cuts: Path, tmp_path: Path, capsys: pytest.Cap
     printed = prepare(capsys, "lhotse", cuts, out)
     overlapping = [cut.id for cut in CutSet.from_file(cuts) if len(cut.supervisions) > 1]
     train = read_manifest(out / "train.tsv")
-    assert train.root == out / "audio" and tuple(zip(train.names, train.frames, strict=True)) == (
+    made = below(out / "audio", tmp_path / "corpus")
+    assert train.root == made and tuple(zip(train.names, train.frames, strict=True)) == (
         ("0/0.flac", FRAMES),
         ("0/2.flac", FRAMES),
-        (f"0/4/ch1_000000000-{FRAMES:09}.flac", FRAMES),
+        ("0/4.flac.parts/ch1_000000000000-000000300000.flac", FRAMES),
         ("1/1.flac", FRAMES),
         ("1/3.flac", FRAMES),
-        ("talk/ch0_000002400-000008400.flac", 6000),
-        ("talk/ch0_000008400-000013200.flac", 4800),
+        ("talk.wav.parts/ch0_000000150000-000000525000.flac", 6000),
+        ("talk.wav.parts/ch0_000000525000-000000825000.flac", 4800),
     )  # fmt: skip
     assert read_labels(train, "spk") == ["reader 0"] * 3 + ["reader 1"] * 2 + ["anna", "ben"]
     assert read_labels(train, "gender") == ["f"] * 5 + ["unknown"] * 2
     assert printed[2:] == [
         f"left out, without a speaker: 1 of 10 cuts, such as {cuts}: cut whole-5",
         f"left out, with several speakers: 2 of 10 cuts, such as {cuts}: cut {overlapping[0]}",
-        f"parts of recordings, or of their channels: 3 of 7 cuts, written below {out}/audio",
+        f"written below {made}: parts of recordings and of their channels, as FLAC, and links to the others",
     ]
     corpus = tmp_path / "corpus"
-    assert (out / "audio" / "0" / "2.flac").readlink() == corpus / "0" / "2.flac"
+    assert (made / "0" / "2.flac").readlink() == corpus / "0" / "2.flac"
     talk, stereo = (soundfile.read(path)[0] for path in (corpus / "talk.wav", corpus / "0" / "4.flac"))
     for name, expected in ((train.names[2], stereo[:, 1]), (train.names[5], talk[2400:8400])):
         assert np.abs(soundfile.read(train.root / name)[0] - expected).max() <= 2**-24  # talk.wav has floating point
@@ -73,7 +80,7 @@ def test_whole_recordings_stay(cuts: Path, tmp_path: Path, capsys: pytest.Captur
     """Splits have a file each, or several; paths may be relative."""
     monkeypatch.chdir(tmp_path)
     short = kept(cuts, "a=1.jsonl", lambda cut: cut.id in ("whole-0", "whole-1"))
-    relative = kept(cuts, "b.yaml", lambda cut: cut.id == "whole-2", below(tmp_path))
+    relative = kept(cuts, "b.yaml", lambda cut: cut.id == "whole-2", relative_to(tmp_path))
     test = kept(cuts, "test.jsonl.gz", lambda cut: cut.id == "whole-3")
     assert main(["prepare", "lhotse", f"train={short}", str(relative), f"test={test}", "--out", "out"]) == 0
     assert "note: reader 1: 1 speakers are in both train and test" in capsys.readouterr().out
@@ -87,7 +94,7 @@ def test_whole_recordings_stay(cuts: Path, tmp_path: Path, capsys: pytest.Captur
     assert read_manifest(tmp_path / "other" / "train.tsv").root == tmp_path / "corpus" / "0"
 
 
-def below(folder: Path) -> Callable[[Any], Any]:
+def relative_to(folder: Path) -> Callable[[Any], Any]:
     """Makes a cut's path relative."""
 
     def change(cut: Any) -> Any:
@@ -107,7 +114,7 @@ def test_without_speakers(cuts: Path, tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_drawn_speakers_and_patterns(cuts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     out = tmp_path / "out"
-    prepare(capsys, "lhotse", cuts, out, "--test-speakers", "1", "--exclude", "0/4/*")
+    prepare(capsys, "lhotse", cuts, out, "--test-speakers", "1", "--exclude", "0/4.flac*")
     speakers = {split: set(read_labels(read_manifest(out / f"{split}.tsv"), "spk")) for split in ("train", "test")}
     assert [len(own) for own in speakers.values()] == [3, 1] and not speakers["train"] & speakers["test"]
 
@@ -119,7 +126,7 @@ def test_resampled_by_lhotse(cuts: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert capsys.readouterr().err.count("16000 Hz") == 5
     prepare(capsys, "lhotse", slow, tmp_path / "out", "--sample-rate", "8000", "--allow-rates")
     train = read_manifest(tmp_path / "out" / "train.tsv")
-    assert train.names[4] == "talk/ch0_000001200-000004200.flac" and train.frames[4] == 3000
+    assert train.names[4] == "talk.wav.parts/ch0_000000150000-000000525000.flac" and train.frames[4] == 3000
     assert soundfile.info(train.root / train.names[4]).frames == 6000
 
 
@@ -150,7 +157,7 @@ def test_killed_at_every_file(
     assert main([*words, str(whole)]) == 0
     expected, audio = contents(whole), contents(tmp_path / "audio")
     shutil.rmtree(tmp_path / "audio")
-    for kill in range(len({*expected, *audio} - {".lock"})):
+    for kill in range(len([name for name in (*expected, *audio) if not name.endswith(".lock")])):
         with monkeypatch.context() as patched:
             patched.setattr(os, "replace", killed_after_renames(kill))
             assert main([*words, str(out)]) == 130
@@ -160,23 +167,137 @@ def test_killed_at_every_file(
         shutil.rmtree(out)
 
 
-def test_other_cuts_and_moved_recordings(cuts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    """What an earlier preparation made is taken only where it is the same."""
-    out, moved = tmp_path / "out", tmp_path / "moved"
-    prepare(capsys, "lhotse", cuts, out)
-    shutil.copytree(tmp_path / "corpus", moved)  # with the old times of change
-    for path in moved.rglob("*.*"):
+def test_recordings_of_one_name_share_a_folder(cuts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Of another corpus, with the same times of change: nothing is taken for what it is not, and both manifests stay true."""
+    other = cut_set(tmp_path / "other")
+    for path in (tmp_path / "other").rglob("*.*"):
         os.utime(path, (1, 1))
+    talk = tmp_path / "other" / "corpus" / "talk.wav"
+    write_recording(talk, voice(5, 5, 6 * SECONDS))
+    os.utime(talk, (1, 1))
+    found = []
+    for name, one in (("a", cuts), ("b", other), ("again", cuts)):
+        prepare(capsys, "lhotse", one, tmp_path / name, "--audio", str(tmp_path / "audio"))
+        train = read_manifest(tmp_path / name / "train.tsv")
+        found.append([soundfile.read(train.file(i))[0] for i in range(len(train))])
+    alike = [np.array_equal(one, another) for one, another in zip(*found[:2], strict=True)]
+    assert alike == [True] * 5 + [False] * 2
+    assert all(np.array_equal(one, another) for one, another in zip(found[0], found[2], strict=True))
 
-    def there(cut: Any) -> Any:
-        (source,) = cut.recording.sources
-        source.source = source.source.replace("/corpus/", "/moved/")
-        return cut.truncate(offset=0.1, preserve_id=True) if cut.id == "t0" else cut
 
-    prepare(capsys, "lhotse", kept(cuts, "moved.jsonl", lambda cut: True, there), out)
-    assert (out / "audio" / "0" / "2.flac").readlink() == moved / "0" / "2.flac"
+def test_files_of_the_user_stay(cuts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Whatever lies where a link belongs, and however --audio leads to the corpus itself."""
+    corpus, out = tmp_path / "corpus", tmp_path / "out"
+    before = contents(corpus)
+    (tmp_path / "root").symlink_to("/")
+    prepare(capsys, "lhotse", cuts, out, "--audio", str(tmp_path / "root"))
     train = read_manifest(out / "train.tsv")
-    assert train.names[5] == "talk/ch0_000004000-000008400.flac" and train.frames[5] == 4400
+    assert train.root == corpus and train.names[0] == "0/0.flac" and not train.file(0).is_symlink()
+    assert {name: text for name, text in contents(corpus).items() if name in before} == before
+    own = below(tmp_path / "audio", corpus) / "1" / "1.flac"
+    own.parent.mkdir(parents=True)
+    own.write_bytes(b"of the user")
+    said = complaint(capsys, "lhotse", cuts, tmp_path / "no", "--audio", str(tmp_path / "audio"))
+    assert said.startswith(f"{own}: is there, and is not {corpus}/1/1.flac; move it away, or choose another place")
+    assert own.read_bytes() == b"of the user"
+    own.unlink()
+    own.symlink_to(tmp_path / "gone")
+    prepare(capsys, "lhotse", cuts, tmp_path / "yes", "--audio", str(tmp_path / "audio"))
+    assert own.readlink() == corpus / "1" / "1.flac"
+
+
+def test_links_in_paths(cuts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """`..` after a link to a folder means what the system means; a cut set may be a link to a name without an ending."""
+    (tmp_path / "blobs").mkdir()
+    deep = tmp_path / "deep" / "er"
+    deep.mkdir(parents=True)
+    (tmp_path / "here").symlink_to(deep)
+
+    def through(cut: Any) -> Any:
+        (source,) = cut.recording.sources
+        source.source = f"here/../../corpus/{Path(source.source).relative_to(tmp_path / 'corpus')}"
+        return cut
+
+    kept(cuts, "some.jsonl", mono, through).rename(tmp_path / "blobs" / "4f3a")
+    (tmp_path / "some.jsonl").symlink_to("blobs/4f3a")
+    prepare(capsys, "lhotse", tmp_path / "some.jsonl", tmp_path / "out", "--root", str(tmp_path))
+    assert read_manifest(tmp_path / "out" / "train.tsv").root == tmp_path / "corpus"
+
+
+def test_speakers_of_each_recording(cuts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    def numbered(cut: Any) -> Any:
+        for one in cut.supervisions:
+            one.speaker = "spk00"
+        return cut
+
+    local = kept(cuts, "local.jsonl", mono, numbered)
+    printed = prepare(capsys, "lhotse", local, tmp_path / "a")
+    note = "note: speaker spk00 is in 4 recordings; if this is another person in each, add --local-speakers"
+    assert printed[-1] == note
+    printed = prepare(capsys, "lhotse", local, tmp_path / "b", "--local-speakers")
+    assert read_labels(read_manifest(tmp_path / "b" / "train.tsv"), "spk") == [
+        "r0/spk00",
+        "r2/spk00",
+        "r1/spk00",
+        "r3/spk00",
+    ]
+    assert note not in printed
+
+
+def test_speakers_that_are_numbers(cuts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Some recipes have them; blanks around names say nothing."""
+
+    def numbered(cut: Any) -> Any:
+        (one,) = cut.supervisions
+        one.speaker = 7 if cut.id < "whole-2" else " 8 "
+        one.gender = 1
+        return cut
+
+    prepare(capsys, "lhotse", kept(cuts, "numbers.jsonl", mono, numbered), tmp_path / "out")
+    assert read_labels(read_manifest(tmp_path / "out" / "train.tsv"), "spk") == ["7", "8", "7", "8"]
+
+
+def test_one_part_twice(cuts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """As with a text and its translation. For two speakers it is a fault."""
+    both = tmp_path / "both.jsonl"
+    cut = next(iter(CutSet.from_file(cuts)))
+    CutSet.from_cuts([cut, cut.with_id("again")]).to_file(both)
+    printed = prepare(capsys, "lhotse", both, tmp_path / "out")
+    assert "left out, the same part of a recording as another cut: 1 of 2 cuts" in printed
+    other = cut.with_id("other").map_supervisions(lambda one: fastcopy(one, speaker="x"))
+    CutSet.from_cuts([cut, other]).to_file(both)
+    said = complaint(capsys, "lhotse", both, tmp_path / "no")
+    assert said.startswith(f"{both}: cut other: is the same part of {tmp_path}/corpus/0/0.flac as {both}: cut whole-0")
+
+
+def test_parts_that_overlap_are_told(cuts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    windows = tmp_path / "windows.jsonl"
+    CutSet.from_cuts(cut for cut in CutSet.from_file(cuts) if mono(cut)).cut_into_windows(0.2, hop=0.1).to_file(windows)
+    printed = prepare(capsys, "lhotse", windows, tmp_path / "out")
+    assert printed[-1].startswith("note: 4 cuts begin within another one, such as ")
+
+
+def test_known_faults_come_before_hours_of_work(cuts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    out = tmp_path / "out"
+
+    def some(cut: Any) -> Any:
+        if cut.id == "whole-1":
+            return cut.pad(5, preserve_id=True)
+        if cut.id == "whole-3":
+            cut.supervisions[0].speaker = "a\tb"
+        return cut
+
+    mixed = kept(cuts, "mixed.jsonl", lambda cut: True, some)
+    assert main(["prepare", "lhotse", str(mixed), "--out", str(out)]) == 2
+    said = capsys.readouterr().err
+    assert f"{mixed}: cut whole-1: is mixed or padded; " in said and not out.exists()
+    assert f"{mixed}: cut whole-3: 'a\\tb' has a tab or a line break, or is not UTF-8; rename this" in said
+    assert main(["prepare", "lhotse", str(mixed), "--out", str(out), "--skip-bad"]) == 0
+    assert len((out / "skipped.txt").read_text().splitlines()) == 2 and len(read_manifest(out / "train.tsv")) == 5
+    assert main(["prepare", "lhotse", str(cuts), "--out", str(tmp_path / "no"), "--sample-rate", "8000"]) == 2
+    said = capsys.readouterr().err
+    assert f"{tmp_path}/corpus/talk.wav, channel 0 from 0.15 to 0.525 s: has 16000 Hz, expected 8000 Hz" in said
+    assert not list((tmp_path / "no").rglob("ch0_*"))
 
 
 def test_faulty_recordings(cuts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -188,7 +309,7 @@ def test_faulty_recordings(cuts: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["prepare", "lhotse", str(cuts), "--out", str(out)]) == 2
     said = capsys.readouterr().err
     assert f"{corpus}/0/2.flac: no such file; restore it, or correct its path\n" in said
-    assert f"{corpus}/0/4.flac: cannot be read (" in said
+    assert f"{corpus}/0/4.flac, channel 1 from 0 to 0.3 s: cannot be read (" in said
     prepared = ["lhotse", cuts, out, "--skip-bad"]
     assert main(["prepare", *map(str, prepared[:2]), "--out", str(out), "--skip-bad"]) == 0
     assert len(read_manifest(out / "train.tsv")) == 5 and len((out / "skipped.txt").read_text().splitlines()) == 2
@@ -201,13 +322,15 @@ def test_a_recording_that_is_too_short_or_loud(tmp_path: Path, capsys: pytest.Ca
     CutSet.from_cuts([cut]).to_file(tmp_path / "cuts.jsonl")
     soundfile.write(path, np.full(SAMPLE_RATE, 1.5), SAMPLE_RATE, subtype="FLOAT")
     said = complaint(capsys, "lhotse", tmp_path / "cuts.jsonl", tmp_path / "out")
-    assert said.startswith(f"{path}: has samples beyond full scale")
+    assert said.startswith(
+        f"{path}, channel 0 from 0.5 to 1 s: has a peak of 1.50, which FLAC cannot hold; lower the level"
+    )
     soundfile.write(path, np.full(SAMPLE_RATE - 300, 0.5), SAMPLE_RATE, subtype="FLOAT")
     assert main(["prepare", "lhotse", str(tmp_path / "cuts.jsonl"), "--out", str(tmp_path / "out")]) == 0
     assert read_manifest(tmp_path / "out" / "train.tsv").frames[0] == SAMPLE_RATE // 2 - 300
     soundfile.write(path, np.full(SAMPLE_RATE // 2, 0.5), SAMPLE_RATE, subtype="FLOAT")
     said = complaint(capsys, "lhotse", tmp_path / "cuts.jsonl", tmp_path / "no")
-    assert said.startswith(f"{path}: has 1 channels of 0.5 s, expected channel 0 from 0.5 to 1 s; restore it")
+    assert said.startswith(f"{path}, channel 0 from 0.5 to 1 s: the file has 1 channels of 0.5 s; restore it")
 
 
 def source_of(kind: str) -> Callable[[Any], Any]:
@@ -232,7 +355,10 @@ CHANGED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "padded": (lambda cut: cut.pad(5, preserve_id=True), "is mixed or padded; give the cuts before that"),
     "speed": (lambda cut: cut.perturb_speed(1.1, affix_id=False), "is changed by Speed; give the cuts as they were"),
     "features": (features_alone, "has no recording; make cuts with lhotse cut simple -r"),
-    "url": (source_of("url"), "has its audio from a url, expected a file; write files with CutSet.save_audios"),
+    "url": (
+        source_of("url"),
+        "has its audio from a url, expected a file; write files, and cuts of them, with CutSet.save",
+    ),
     "channel": (channel_two, "has channel 2, which its recording lacks; make the cuts again"),
 }
 
@@ -265,7 +391,7 @@ def test_files_that_are_no_cut_sets(
     recordings.to_file(tmp_path / "recordings.jsonl.gz")
     assert (
         said("recordings.jsonl.gz")
-        == "recordings.jsonl.gz: is a RecordingSet, expected a CutSet: lhotse cut simple -r RECORDINGS -s SUPERVISIONS CUTS"
+        == "recordings.jsonl.gz: has a Recording in place 1, expected a cut: lhotse cut simple -r RECORDINGS -s SUPERVISIONS CUTS"
     )
     turns = kept(cuts, "turns.jsonl", lambda cut: len(cut.supervisions) > 1)
     assert ": has several speakers, and so has each cut with any; make a cut for each turn: lhotse" in said(turns.name)

@@ -24,12 +24,15 @@ SPLITS = ("train", "dev", "test")
 
 @dataclass(frozen=True)
 class Source:
-    """A published conversation. name: its file id. split: the folder of its RTTM."""
+    """A published conversation. name: its file id. split: the folder of its RTTM. cut: its turns may end after the recording, and
+    are cut there.
+    """
 
     name: str
     split: str
     audio: Path
     rttm: Path
+    cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,14 +44,17 @@ class Annotated:
     turns: Sequence[Turn]
 
 
-def pair(root: Path, rttms: Path, made: Sequence[Path], ending: str = "") -> tuple[list[Source], list[str]]:
+def pair(
+    root: Path, rttms: Path, made: Sequence[Path], endings: Sequence[str] = ("",)
+) -> tuple[list[Source], list[str]]:
     """Conversations that have both a recording and RTTM, by split and name; and notes on the others.
 
     Args:
-        root: recordings are anywhere below it, as NAME with `ending` and a format's own, such as .wav.
-        rttms: NAME.rttm are anywhere below it, in a folder train, dev or test.
+        root: recordings are anywhere below it, as NAME with one of the endings and a format's own, such as .wav.
+        rttms: NAME.rttm are anywhere below it, in a folder train, dev or test. Beside these folders may be files of their names,
+            which hold all turns of a split once more.
         made: folders that the preparation writes to. What is in them is no source, even if they lie below root or rttms.
-        ending: of a microphone, such as ".Mix-Headset".
+        endings: of a microphone, such as ".Mix-Headset".
 
     Raises:
         InputError: a name is there twice, RTTM lies in none of these folders, or no two fit; root or rttms is one of `made`.
@@ -59,14 +65,16 @@ def pair(root: Path, rttms: Path, made: Sequence[Path], ending: str = "") -> tup
             f"{mixed}: is searched for recordings or RTTM, so nothing can be written there; choose another --out or --audio"
         )
     recordings = [root / name for name in find_recordings(root, apart=made)]
-    audio = _by_name(recordings, ending, "recordings", "give the folder of one of them as ROOT")
+    audio = _by_name(recordings, endings, "recordings", "give the folder of one of them as ROOT")
     below = [folder for folder in made if folder.is_relative_to(rttms)]
     found = [
         path
         for path in rttms.rglob("*.rttm")
-        if not path.name.startswith(".") and not any(path.is_relative_to(folder) for folder in below)
+        if not path.name.startswith(".")
+        and path.stem not in SPLITS
+        and not any(path.is_relative_to(folder) for folder in below)
     ]
-    references = _by_name(sorted(found), "", "RTTM files", "give the folder of one of them with --rttm")
+    references = _by_name(sorted(found), ("",), "RTTM files", "give the folder of one of them with --rttm")
     sources = []
     for name, path in references.items():
         split = next((part for part in reversed(path.relative_to(rttms.parent).parts[:-1]) if part in SPLITS), "")
@@ -78,7 +86,7 @@ def pair(root: Path, rttms: Path, made: Sequence[Path], ending: str = "") -> tup
             sources.append(Source(name, split, audio[name], path))
     if not sources:
         raise InputError(
-            f"{root}: no recording NAME{ending}.wav has a NAME.rttm below {rttms}; found {len(audio)} such recordings and "
+            f"{root}: no recording NAME{endings[0]}.wav has a NAME.rttm below {rttms}; found {len(audio)} such recordings and "
             f"{len(references)} RTTM files; choose another folder, or another --rttm"
         )
     notes = []
@@ -91,12 +99,13 @@ def pair(root: Path, rttms: Path, made: Sequence[Path], ending: str = "") -> tup
     return sorted(sources, key=lambda source: (source.split, source.name)), notes
 
 
-def _by_name(paths: Sequence[Path], ending: str, what: str, remedy: str) -> dict[str, Path]:
+def _by_name(paths: Sequence[Path], endings: Sequence[str], what: str, remedy: str) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in paths:
-        if not path.stem.endswith(ending):
+        own = next((ending for ending in endings if path.stem.endswith(ending)), None)
+        if own is None:
             continue
-        name = path.stem.removesuffix(ending)
+        name = path.stem.removesuffix(own)
         if name in found:
             raise InputError(f"{path}: {what} of {name} are there twice, also as {found[name]}; {remedy}")
         found[name] = path
@@ -111,6 +120,8 @@ def annotate(source: Source, sample_rate: int, resample: bool) -> Annotated:
     if not turns:
         raise InputError(f"{source.rttm}: holds no turns of {source.name}; leave this recording out")
     seconds = info.frames / info.sample_rate
+    if source.cut:
+        turns = [replace(turn, end=min(turn.end, seconds)) for turn in turns if turn.start < seconds]
     last = max(turn.end for turn in turns)
     if last > seconds + BEYOND:
         raise InputError(

@@ -22,11 +22,11 @@ class TableRow:
     cells: dict[str, str]
 
 
-def read_table(path: Path, columns: Sequence[str]) -> list[TableRow]:
+def read_table(path: Path, columns: Sequence[str], may_be_empty: bool = False) -> list[TableRow]:
     """Rows of a table that has these columns, and perhaps others. Names are in NFC (`text.normal`).
 
     InputError, naming file and line: the file cannot be read, a column is missing or two have one name, a row has more or fewer
-    fields than the header, or does not end with its line.
+    fields than the header, or does not end with its line; no rows, unless it may be empty.
     """
     lines = [normal(line) for line in read_lines(path)]
     header: list[str] = []
@@ -50,7 +50,7 @@ def read_table(path: Path, columns: Sequence[str]) -> list[TableRow]:
                 f"{path}:{number}: has {len(cells)} fields, expected {len(header)} as in line 1; correct the line"
             )
         rows.append(TableRow(number, {column: cell.strip() for column, cell in zip(header, cells, strict=True)}))
-    if not rows:
+    if not rows and not may_be_empty:
         raise InputError(f"{path}: has no rows below its header; expected one for each item")
     return rows
 

@@ -20,6 +20,7 @@ DICTIONARY = f"dict.{SUFFIX}.txt"
 BOUNDARY = "|"  # ends every word
 APOSTROPHES = str.maketrans("’‘ʼ`´", "'''''")
 SOURCES = ("parallel", "librispeech")
+FILES = "[!.]*.trans.txt"  # of LibriSpeech; macOS adds hidden ones
 
 
 def normalise(text: str) -> str:
@@ -133,7 +134,7 @@ def librispeech_texts(manifest: Path, root: Path, names: Iterable[str]) -> list[
 def _read_folder(folder: Path) -> dict[str, tuple[str, str]]:
     """(file:line, text) of every utterance in the folder's `*.trans.txt` files."""
     utterances: dict[str, tuple[str, str]] = {}
-    for path in sorted(folder.glob("*.trans.txt")):
+    for path in sorted(folder.glob(FILES)):
         for number, line in enumerate(read_lines(path), start=1):
             name, _, text = normal(line).strip().partition(" ")
             place = f"{path}:{number}"

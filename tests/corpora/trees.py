@@ -44,6 +44,7 @@ def librispeech(root: Path, seconds: float = SECONDS) -> Path:
                     speak(folder / f"{name}.flac", int(speaker), int(chapter) % 1000 * 10 + number, seconds)
                     texts.append(f"{name} CHAPTER {('ONE', 'TWO', 'THREE')[number]} IT'S")
                 write_text(folder / f"{speaker}-{chapter}.trans.txt", texts)
+                (folder / f"._{speaker}-{chapter}.trans.txt").write_bytes(b"Mac OS X \xb0")
     write_text(
         root / "SPEAKERS.TXT",
         [
@@ -240,17 +241,21 @@ def rirs(root: Path) -> Path:
 
 
 def ami(root: Path) -> Path:
-    """Two meetings with two microphones, and RTTM as the diarization setup has it; a third one was not downloaded."""
+    """Two meetings with two microphones, and RTTM as the diarization setup has it, each and all of a split in one file; a third
+    meeting was not downloaded.
+    """
+    splits: dict[str, list[str]] = {"dev": [], "test": []}
     for number, meeting in enumerate(("ES2011a", "ES2004a")):
         for microphone in ("Mix-Headset", "Array1-01"):
             path = root / "amicorpus" / meeting / "audio" / f"{meeting}.{microphone}.wav"
             speak(path, 70 + number, len(microphone), seconds=2.0)
     for split, meeting in (("dev", "ES2011a"), ("test", "ES2004a"), ("test", "ES2004b")):
         turns = ["0.100 0.800 <NA> <NA> FEE041", "0.700 1.000 <NA> <NA> MEE042"]
-        write_text(
-            root / "only_words/rttms" / split / f"{meeting}.rttm",
-            [f"SPEAKER {meeting} 1 {turn} <NA> <NA>" for turn in turns],
-        )
+        lines = [f"SPEAKER {meeting} 1 {turn} <NA> <NA>" for turn in turns]
+        write_text(root / "only_words/rttms" / split / f"{meeting}.rttm", lines)
+        splits[split] += lines
+    for split, lines in splits.items():
+        write_text(root / "only_words/rttms" / f"{split}.rttm", lines)
     return root
 
 

@@ -73,6 +73,7 @@ def test_only_training_needs_fairseq_and_a_compiler(wheel):
         "baselines",
         "campplus",
         "diarization",
+        "lhotse",
         "test",
     }
 

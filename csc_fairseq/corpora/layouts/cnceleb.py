@@ -33,8 +33,11 @@ def read(root: Path) -> Corpus:
                 pairs.append(("eval", _recording(name, speaker, rest)))
                 eval_speakers.add(speaker)
         lists = root / "eval" / "lists"
-        names = {str(PurePosixPath(recording.name).with_suffix("")): recording.name for _, recording in pairs}
-        trials[TRIALS] = _trials(lists / "enroll.lst", lists / "trials.lst", names)
+        if lists.is_dir():
+            names = {str(PurePosixPath(recording.name).with_suffix("")): recording.name for _, recording in pairs}
+            trials[TRIALS] = _trials(lists / "enroll.lst", lists / "trials.lst", names)
+        else:
+            notes.append(f"no {lists}: no trials; copy the folder there, if another place has it")
     else:
         notes.append(f"no {root / 'eval'}: no evaluation set, and all speakers of data that dev.lst allows are train")
     listed = root / "dev" / "dev.lst"

@@ -2,6 +2,7 @@
 
 ``train.tsv``, ``dev.tsv`` and ``test.tsv`` share no speakers; ``validated.tsv`` has all clips that listeners approved. They are
 separated by tabs, with the columns client_id, path, sentence, gender and others, and quotes in sentences as they were typed.
+Those of dev and test of small languages have no rows.
 """
 
 import os
@@ -21,7 +22,8 @@ def read(root: Path, audio: Path, validated: bool = False) -> Corpus:
     """Clips of the official splits whose tables are there.
 
     validated: train is validated.tsv without the speakers of dev.tsv and test.tsv. Clips without a WAV, FLAC or Ogg of the same
-    name beside them are decoded to `audio` (`decoded_part`). InputError: no tables or clips; ffmpeg is needed and missing.
+    name beside them are decoded to `audio` (`decoded_part`). Faults: rows without a file. InputError: no tables or clips; ffmpeg is
+    needed and missing.
     """
     require_folder(root / CLIPS, "clips/NAME.mp3 of one language, beside train.tsv")
     tables = {split: root / f"{split}.tsv" for split in SPLITS if (root / f"{split}.tsv").is_file()}
@@ -32,7 +34,7 @@ def read(root: Path, audio: Path, validated: bool = False) -> Corpus:
         raise InputError(
             f"{root / 'train.tsv'}: no such file; expected train.tsv, dev.tsv and test.tsv of the language in ROOT"
         )
-    rows = {split: read_table(path, COLUMNS) for split, path in tables.items()}
+    rows = {split: read_table(path, COLUMNS, may_be_empty=True) for split, path in tables.items()}
     if validated:
         unseen = {row.cells["client_id"] for split in ("dev", "test") for row in rows.get(split, ())}
         kept = [row for row in rows["train"] if row.cells["client_id"] not in unseen]
@@ -42,26 +44,32 @@ def read(root: Path, audio: Path, validated: bool = False) -> Corpus:
     for entry in os.scandir(root / CLIPS):
         stem, _, ending = entry.name.rpartition(".")
         files.setdefault(stem, {})[ending.lower()] = entry.name
-    parts = [_part(root, audio, split, tables[split], own, files) for split, own in sorted(rows.items())]
+    found = [_part(root, audio, split, tables[split], own, files) for split, own in sorted(rows.items()) if own]
+    parts, faults = [part for part, _ in found], [fault for _, own in found for fault in own]
+    if empty := sorted(split for split, own in rows.items() if not own):
+        notes.append(f"without clips: {', '.join(tables[split].name for split in empty)}")
+    if not any(recordings for part in parts for recordings in part.splits.values()):
+        raise InputError(faults[0] if faults else f"{tables[empty[0]]}: has no rows, as all tables; expected clips")
     require_decoder(root / CLIPS, parts, ENCODED)
-    return Corpus(parts, ("spk", "gender"), notes=notes)
+    return Corpus(parts, ("spk", "gender"), notes=notes, faults=faults)
 
 
 def _part(
     root: Path, audio: Path, split: str, table: Path, rows: list[TableRow], files: dict[str, dict[str, str]]
-) -> Part:
-    """One split. InputError, with the line, for a clip that is not there."""
-    recordings = []
+) -> tuple[Part, list[str]]:
+    """One split, and a line for each clip that is not there."""
+    recordings, faults = [], []
     for row in rows:
         own = files.get(str(PurePosixPath(row.cells["path"]).with_suffix("")), {})
         names = [own[ending] for ending in (*EXTENSIONS, ENCODED) if ending in own]
         if not names:
-            raise InputError(
+            faults.append(
                 f"{table}:{row.line}: no file for {row.cells['path']} in {root / CLIPS}, expected .{ENCODED} or "
                 f"{', '.join(EXTENSIONS)}; unpack all clips, or remove the row"
             )
+            continue
         gender = gender_of(row.cells.get("gender", ""))
         speaker = f"commonvoice/{row.cells['client_id']}"
         recordings.append(Recording(f"{CLIPS}/{names[0]}", 0, speaker, gender=gender))
     recordings.sort(key=lambda one: one.name)
-    return decoded_part(root, audio, split, recordings, ENCODED)
+    return decoded_part(root, audio, split, recordings, ENCODED), faults

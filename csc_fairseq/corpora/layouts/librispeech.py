@@ -1,5 +1,7 @@
 """LibriSpeech (openslr.org/12; Panayotov et al., ICASSP 2015): subset/speaker/chapter/speaker-chapter-number.flac.
 
+Mini LibriSpeech (openslr.org/31), parts of two of its subsets, has the same layout.
+
 Its README.TXT describes the layout. SPEAKERS.TXT has lines ``id | sex | subset | minutes | name`` and comments after ``;``. A name
 may hold bars itself. The subsets' names begin with their roles: train, dev, test.
 """
@@ -9,6 +11,7 @@ from pathlib import Path
 
 from csc_fairseq.corpora.corpus import UNKNOWN, Corpus, Part, by_split, choose_subsets, gender_of, recordings_at
 from csc_fairseq.corpora.preparation import Recording
+from csc_fairseq.corpora.transcripts import FILES
 from csc_fairseq.errors import InputError
 from csc_fairseq.text import read_lines
 
@@ -20,6 +23,8 @@ SUBSETS = (
     "dev-other",
     "test-clean",
     "test-other",
+    "train-clean-5",
+    "dev-clean-2",
 )
 SPEAKERS = "SPEAKERS.TXT"
 
@@ -41,7 +46,7 @@ def read(root: Path, subsets: Sequence[str] = ()) -> Corpus:
     if not genders:
         notes.append(f"no {root / SPEAKERS}: no .gender files")
     # Of subsets with transcripts and others without, manifests would have half of a .txt file.
-    transcripts = all(any((root / subset).glob("*/*/*.trans.txt")) for subset in chosen)
+    transcripts = all(any((root / subset).glob(f"*/*/{FILES}")) for subset in chosen)
     if not transcripts:
         notes.append("no *.trans.txt files in some subset: no .txt files")
     labels = ("spk", "session", "gender") if genders else ("spk", "session")

@@ -72,6 +72,8 @@ def read(root: Path, lists: Path | None = None) -> Corpus:
         splits["all"] = sorted((recording for _, recording in pairs), key=lambda one: one.name)
     labels = ("spk", "session", "gender") if metas else ("spk", "session")
     notes = [] if metas else [f"no {root / META}: no .gender files"]
+    if not trials:
+        notes.append(f"no lists of trials: looked for {', '.join(LISTS)} in {' and '.join(map(str, places))}")
     return Corpus([Part(root, splits)], labels, trials=trials, notes=notes)
 
 

@@ -2,7 +2,7 @@
 
 The archive of the test set unpacks to ``aac``, here also ``test/aac``. ``vox2_meta.csv`` is separated by commas, with blanks at the
 ends of its fields: VoxCeleb2 ID, VGGFace2 ID, Gender, Set. Trees that somebody decoded have the same paths with .wav or .flac, in
-``aac`` or ``wav``.
+``aac`` or ``wav``; some have both sets in one ``wav``.
 """
 
 from pathlib import Path, PurePosixPath
@@ -13,10 +13,10 @@ from csc_fairseq.corpora.preparation import Recording
 from csc_fairseq.errors import InputError
 
 META = "vox2_meta.csv"
-# Folders that may be there, and the split of what is in them. The last one is that of the test set's archive, but where the
-# table is there, the table says it.
-FOLDERS = {"dev/aac": "train", "dev/wav": "train", "test/aac": "test", "test/wav": "test", "aac": "test"}
-UNSURE = "aac"
+# Folders that may be there, and the split of what is in them. `aac` is that of the test set's archive, but where the table is
+# there, the table says it; of `wav` it alone does.
+FOLDERS = {"dev/aac": "train", "dev/wav": "train", "test/aac": "test", "test/wav": "test", "aac": "test", "wav": ""}
+UNSURE = ("aac", "wav")
 READABLE, ENCODED = ("wav", "flac"), "m4a"
 
 
@@ -34,6 +34,10 @@ def read(root: Path, audio: Path) -> Corpus:
             "holds dev as ROOT"
         )
     table = root / META
+    if "wav" in folders and not table.is_file():
+        raise InputError(
+            f"{table}: no such file; expected the corpus' table, which says of {root / 'wav'} who is in which set; put it there"
+        )
     speakers = read_speakers(table, "VoxCeleb2 ID") if table.is_file() else None
     found: dict[tuple[str, str], Recording] = {}  # by split and SPEAKER/VIDEO/NUMBER
     for folder in folders:
@@ -41,7 +45,7 @@ def read(root: Path, audio: Path) -> Corpus:
             speaker, video, file = path
             split, gender, label = FOLDERS[folder], "", f"voxceleb2/{speaker}"
             if speakers is not None:
-                row = listed(table, speakers, speaker, "" if folder == UNSURE else split, root / name)
+                row = listed(table, speakers, speaker, "" if folder in UNSURE else split, root / name)
                 split, gender = row.split, row.gender
             key = split, f"{speaker}/{video}/{PurePosixPath(file).stem}"
             if key not in found or not name.lower().endswith(f".{ENCODED}"):

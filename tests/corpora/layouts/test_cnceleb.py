@@ -1,5 +1,6 @@
 """`csc prepare cnceleb`: who trains, who is evaluated, and the trials between enrolments and tests."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,15 @@ def test_without_dev_or_eval(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     printed = prepare(capsys, "cnceleb", root, tmp_path / "b")  # as CN-Celeb2 is
     assert printed[2].startswith(f"no {root}/eval: no evaluation set")
     assert len(set(read_labels(read_manifest(tmp_path / "b" / "train.tsv"), "spk"))) == 7
+
+
+def test_audio_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """As a folder of converted audio is, whose lists stayed in another one."""
+    root, out = cnceleb(tmp_path / "CN-Celeb_wav"), tmp_path / "out"
+    shutil.rmtree(root / "eval" / "lists")
+    printed = prepare(capsys, "cnceleb", root, out)
+    assert f"no {root}/eval/lists: no trials; copy the folder there, if another place has it" in printed
+    assert len(read_manifest(out / "eval.tsv")) == 8 and not (out / "eval.trials").exists()
 
 
 def test_wrong_trees(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from csc_fairseq.cli.main import main
 from csc_fairseq.data.manifest import read_labels, read_manifest
 from tests.corpora.preparing import check, complaint, contents, prepare
 from tests.corpora.trees import commonvoice, ffmpeg, speak
@@ -48,7 +49,34 @@ def test_clips_that_somebody_decoded(
     assert "left out, of speakers of dev and test: 1 clips of validated.tsv" in printed
 
 
-def test_wrong_trees(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_small_language(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    """Tables of dev and test without rows, and clips that the tables have and the archive has not."""
+    monkeypatch.setenv("PATH", ffmpeg(tmp_path / "bin"))
+    root = commonvoice(tmp_path / "or")
+    for split in ("dev", "test"):
+        table = root / f"{split}.tsv"
+        table.write_text(table.read_text().splitlines()[0] + "\n")
+    printed = prepare(capsys, "commonvoice", root, tmp_path / "out", "--validated")
+    assert printed[-1] == "without clips: dev.tsv, test.tsv"
+    assert len(read_manifest(tmp_path / "out" / "train.tsv")) == 4 and not (tmp_path / "out" / "test.tsv").exists()
+    for number in (1, 4):
+        (root / "clips" / f"common_voice_en_{number}.mp3").unlink()
+    assert main(["prepare", "commonvoice", str(root), "--out", str(tmp_path / "no")]) == 2
+    said = capsys.readouterr().err
+    assert all(f"{root}/train.tsv:{line}: no file for common_voice_en_" in said for line in (2, 5))
+    assert not (tmp_path / "no").exists()
+    words = ["--out", str(tmp_path / "less"), "--skip-bad"]
+    assert main(["prepare", "commonvoice", str(root), *words]) == 0
+    assert len((tmp_path / "less" / "skipped.txt").read_text().splitlines()) == 2
+    assert len(read_manifest(tmp_path / "less" / "train.tsv")) == 2
+    table = root / "train.tsv"
+    table.write_text(table.read_text().splitlines()[0] + "\n")
+    said = complaint(capsys, "commonvoice", root, tmp_path / "no")
+    assert said == f"{root}/dev.tsv: has no rows, as all tables; expected clips"
+
+
+def test_wrong_trees(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PATH", ffmpeg(tmp_path / "bin"))
     out = tmp_path / "out"
     assert complaint(capsys, "commonvoice", tmp_path, out).startswith(
         f"{tmp_path}/clips: no such folder; expected clips/NAME.mp3"

@@ -60,6 +60,21 @@ def test_a_meeting_of_two_channels(tmp_path: Path, capsys: pytest.CaptureFixture
     assert prepare(capsys, "ami", root, out) == printed and contents(out) == first
 
 
+def test_beamformed_and_a_meeting_whose_turns_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """TS3007c of the published corpus ends ten seconds before its turns do."""
+    root, out = tmp_path / "ami", tmp_path / "out"
+    speak(root / "amicorpus/beamformed/TS3007c/TS3007c_MDM8.wav", 1, 1, seconds=2.0)
+    turns = ("0.5 1.0", "1.5 5.0", "9.0 1.0")
+    write_text(
+        root / "only_words/rttms/train/TS3007c.rttm",
+        [f"SPEAKER TS3007c 1 {turn} <NA> <NA> MTD026PM <NA> <NA>" for turn in turns],
+    )
+    printed = prepare(capsys, "ami", root, out, "--mic", "MDM8")
+    assert printed[-1] == "TS3007c: turns after the end of the recording are cut"
+    (meeting,) = read_conversations(out / "train")
+    assert meeting.turns == (Turn("MTD026PM", 0.5, 1.5), Turn("MTD026PM", 1.5, 2.0))
+
+
 def test_below_the_root_and_in_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """What a preparation wrote is no source of the next one, and published RTTM is not rewritten."""
     root = voxconverse(tmp_path / "vc")

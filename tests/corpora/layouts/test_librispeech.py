@@ -104,6 +104,15 @@ def test_without_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     check(tmp_path / "out", "dev")
 
 
+def test_the_mini_corpus(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for subset, speaker in (("train-clean-5", 19), ("dev-clean-2", 84)):
+        for number in range(2):
+            speak(tmp_path / subset / str(speaker) / "1" / f"{speaker}-1-000{number}.flac", speaker, number)
+    prepare(capsys, "librispeech", tmp_path, tmp_path / "out")
+    assert read_labels(read_manifest(tmp_path / "out" / "dev.tsv"), "spk") == ["librispeech/84"] * 2
+    assert len(read_manifest(tmp_path / "out" / "train.tsv")) == 2
+
+
 def test_wrong_trees(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     said = complaint(capsys, "librispeech", root.parent, tmp_path / "out")
     assert said.startswith(

@@ -65,7 +65,8 @@ def test_voxceleb1_unpacked_apart_with_lists_elsewhere(tmp_path: Path, capsys: p
             shutil.move(root / "wav" / speaker, root / folder / "wav" / speaker)
     (root / "wav").rmdir()
     plain = prepare(capsys, "voxceleb1", root, tmp_path / "plain")
-    assert plain[3:] == [f"no {root}/vox1_meta.csv: no .gender files"]
+    assert plain[3] == f"no {root}/vox1_meta.csv: no .gender files"
+    assert plain[4].startswith("no lists of trials: looked for veri_test.txt, ") and plain[4].endswith(f" in {root}")
     assert read_labels(read_manifest(tmp_path / "plain" / "test.tsv"), "spk")[0] == "voxceleb1/id10270"
     prepare(capsys, "voxceleb1", root, tmp_path / "out", "--lists", str(lists))
     first = (tmp_path / "out" / "vox1_H.trials").read_text().splitlines()[-1]
@@ -173,6 +174,23 @@ def test_voxceleb2_that_somebody_decoded(
     check(out, "train")
     assert complaint(capsys, "voxceleb2", tmp_path, tmp_path / "no").startswith(
         f"{tmp_path}: has none of the folders dev/aac"
+    )
+
+
+def test_both_sets_in_one_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Decoded trees of other toolkits: the table says who is in which set."""
+    root = tmp_path / "vox2"
+    for speaker in ("id00012", "id00017"):
+        for take in (1, 2):
+            speak(root / "wav" / speaker / "21Uxsk56VDQ" / f"0000{take}.wav", int(speaker[2:]), take)
+    said = complaint(capsys, "voxceleb2", root, tmp_path / "no")
+    assert said.startswith(f"{root}/vox2_meta.csv: no such file; expected the corpus' table, which says of {root}/wav")
+    rows = ["VoxCeleb2 ID ,VGGFace2 ID ,Gender ,Set ", "id00012 ,n000012 ,m ,dev ", "id00017 ,n000017 ,m ,test "]
+    (root / "vox2_meta.csv").write_text("".join(f"{row}\n" for row in rows))
+    prepare(capsys, "voxceleb2", root, tmp_path / "out")
+    train, test = (read_manifest(tmp_path / "out" / f"{split}.tsv") for split in ("train", "test"))
+    assert (
+        train.names[0] == "wav/id00012/21Uxsk56VDQ/00001.wav" and read_labels(test, "spk") == ["voxceleb2/id00017"] * 2
     )
 
 

@@ -28,14 +28,15 @@ def from_table(root: Path, names: Sequence[str], table: Path, columns: Columns) 
     """Recordings that a table names, with its labels; all in train without a column of splits.
 
     Its paths are below root, or absolute and below it, with or without an ending. names: what there is below root; those without a
-    row are left out. InputError, naming file and line: no such column or file, an empty cell, a recording that is there twice, a
-    split that cannot name a file.
+    row are left out. Faults: rows without a recording. InputError, naming file and line: no such column, an empty cell, a recording
+    that is there twice, a split that cannot name a file; no row has a recording.
     """
     known = {normal(name): name for name in names}
     for name in names:
         known.setdefault(normal(str(PurePosixPath(name).with_suffix(""))), name)
     pairs: list[tuple[str, Recording]] = []
     lines: dict[str, int] = {}
+    faults: list[str] = []
     needed = [
         column for column in (columns.path, columns.speaker, columns.split, columns.session) if column is not None
     ]
@@ -47,10 +48,11 @@ def from_table(root: Path, names: Sequence[str], table: Path, columns: Columns) 
         path = os.path.normpath(row.cells[columns.path])
         name = known.get(os.path.relpath(path, root) if os.path.isabs(path) else path)
         if name is None:
-            raise InputError(
+            faults.append(
                 f"{place}: no recording {row.cells[columns.path]} below {root}, such as {names[0]}; expected one of "
                 f"{', '.join(EXTENSIONS)}; correct the row or --root"
             )
+            continue
         if name in lines:
             raise InputError(f"{place}: {name} is on line {lines[name]} already; keep one row")
         lines[name] = row.line
@@ -59,9 +61,11 @@ def from_table(root: Path, names: Sequence[str], table: Path, columns: Columns) 
             raise InputError(f"{place}: split {split!r} cannot name a file; expected a word such as train")
         session = "" if columns.session is None else row.cells[columns.session]
         pairs.append((split, Recording(name, 0, row.cells[columns.speaker], session)))
+    if not pairs:
+        raise InputError(faults[0])
     notes = [f"left out, not in {table}: {len(names) - len(pairs)} recordings"] if len(pairs) < len(names) else []
     labels = ("spk",) if columns.session is None else ("spk", "session")
-    return Corpus([Part(root, by_split(pairs))], labels, notes=notes)
+    return Corpus([Part(root, by_split(pairs))], labels, notes=notes, faults=faults)
 
 
 def from_names(root: Path, names: Sequence[str], pattern: str) -> Corpus:

@@ -64,6 +64,20 @@ def test_separators_and_endings(root: Path, tmp_path: Path, capsys: pytest.Captu
     assert set(expected) == {"train.tsv", "train.spk"}
 
 
+def test_rows_without_a_recording_are_left_out_if_told_to(root: Path, tmp_path: Path):
+    table, out = (
+        write_text(tmp_path / "t.csv", [*rows(","), "1,gone.wav,x,train,d", "2,lost.wav,x,train,d"]),
+        tmp_path / "out",
+    )
+    assert main(["prepare", "table", str(table), "--out", str(out), *words(root, "--skip-bad")]) == 0
+    skipped = (out / "skipped.txt").read_text().splitlines()
+    assert [line.partition(":")[2][:25] for line in skipped] == [
+        "14: no recording gone.wav",
+        "15: no recording lost.wav",
+    ]
+    assert len(read_manifest(out / "train.tsv")) == 12
+
+
 def test_names_alone(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     out = tmp_path / "out"
 

@@ -118,12 +118,13 @@ def _excerpt(cut: "MonoCut", place: str, root: Path, folders: dict[Path, Path]) 
     source, recording = _source(cut), cut.recording
     given = root / source.source
     # A link to a folder may be anywhere in the path, ".." after it too. One to the file itself says nothing of its name.
-    folder = folders.setdefault(given.parent, Path(os.path.realpath(given.parent)))
+    if given.parent not in folders:
+        folders[given.parent] = Path(os.path.realpath(given.parent))
     all_of_it = cut.start == 0 and cut.num_samples >= recording.num_samples and len(source.channels) == 1
     genders = {gender_of(str(one.gender or "")) for one in cut.supervisions}
     return Excerpt(
         place,
-        folder / given.name,
+        folders[given.parent] / given.name,
         source.channels.index(cut.channel),
         cut.start,
         cut.end,

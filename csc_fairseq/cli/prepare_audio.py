@@ -48,6 +48,8 @@ def add_kind(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 def _run(args: argparse.Namespace) -> int:
     """Write the manifest, and valid.tsv if recordings are held out."""
     args.root = args.root.resolve()
+    if args.out.suffix != ".tsv":
+        raise InputError(f"--out {args.out}: expected the name of a manifest, such as {args.out / 'train.tsv'}")
     if args.split is not None and args.list is None:
         raise InputError("--split names rows of a table; give the table with --list")
     if args.valid_for == "speaker":

@@ -118,6 +118,11 @@ def folder_label(name: str, level: int) -> str:
     -2 both give "libri/103". InputError if the path has too few folders.
     """
     folders = name.split("/")[:-1]
+    if not folders:
+        raise InputError(
+            f"{name}: lies in no folder, so none says who speaks; find speakers in names (`csc prepare table --speaker-regex`), or "
+            "prepare recordings without labels (`csc prepare audio`)"
+        )
     if level == 0 or abs(level) > len(folders):
         raise InputError(
             f"{name}: lies {len(folders)} folders deep, expected a folder of level {level} above it; "

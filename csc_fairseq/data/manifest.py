@@ -250,6 +250,11 @@ def identity_labels(manifest: Manifest, level: str) -> Sequence[str]:
     suffix = LABEL_SUFFIXES[level]
     if level == "session" and not label_path(manifest, suffix).is_file():
         return _by_folder(manifest.names, _parent, lambda name: str(PurePosixPath(name).parent))
+    if level == "speaker" and not label_path(manifest, suffix).is_file():
+        raise InputError(
+            f"{label_path(manifest, suffix)}: no such file; expected one label per line for the recordings of {manifest.path}; "
+            "recordings without labels are trained on with --config-name csc_small_unlabelled, or task.identity=utterance"
+        )
     return read_labels(manifest, suffix)
 
 

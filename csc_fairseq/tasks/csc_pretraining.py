@@ -55,9 +55,10 @@ class CscPretrainingTask(MixtureTask):
     def _path(self, split: str) -> Path:
         path = manifest_path(self.cfg, split)
         if split == "valid" and path.with_name("train.tsv").exists() and not path.exists():
+            how = "folders … --valid-per-speaker 2" if self.cfg.identity == "speaker" else "audio … --valid-share 0.05"
             raise InputError(
-                f"{path}: not found; hold recordings out with `csc prepare folders --valid-per-speaker N`, or train without "
-                "validation (dataset.disable_validation=true)"
+                f"{path}: not found; hold recordings out with `csc prepare {how}`, or train without validation "
+                "(dataset.disable_validation=true)"
             )
         return path
 

@@ -33,6 +33,7 @@ from omegaconf import OmegaConf, open_dict
 
 from csc_fairseq.errors import InputError
 from csc_fairseq.models.csc import CscModel
+from csc_fairseq.modules.identity_rows import IdentityRows
 from csc_fairseq.training.checkpoint_files import LAST, FolderLock, copy_whole, save_whole, saved_training
 from csc_fairseq.training.launching import make_buffers, take_up
 from csc_fairseq.training.mixed_precision import grad_scaler
@@ -41,6 +42,7 @@ from csc_fairseq.training.resuming import (
     checkpoint_to_resume,
     finished,
     in_words_of_hydra,
+    other_options,
     require_average,
     require_same_batches,
 )
@@ -209,7 +211,8 @@ def _build_ema(theirs: Callable, model: torch.nn.Module, cfg: Any, device: torch
 def _load_checkpoint(theirs: Callable, cfg: Any, trainer: Trainer, **passthrough: Any) -> Any:
     TRAINING.stop.listen()
     make_buffers(trainer.data_parallel_world_size, trainer.cfg.common.all_gather_list_size, not trainer.cuda)
-    path = None
+    path = saved = None
+    own = cfg.restore_file == LAST
     if not trainer.checkpoint_suffix:  # of shards, each rank has its own, and fairseq chooses
         path = checkpoint_to_resume(Path(cfg.save_dir), cfg.restore_file)
     if path is not None:
@@ -230,11 +233,29 @@ def _load_checkpoint(theirs: Callable, cfg: Any, trainer: Trainer, **passthrough
         raise ours from error
     if extra_state is not None:
         _restore(trainer, extra_state, cfg)
+        others = other_options(saved, trainer.cfg) if saved is not None and own else ""
         reason = finished(trainer, epoch_itr.next_epoch_idx, getattr(early_stopping(), "num_runs", 0))
         if reason is not None:
+            _require_same_identities(trainer)
+            if others:
+                raise InputError(
+                    f"{path}: is of a finished training, which was made with other options than {others}; choose another folder "
+                    "with hydra.run.dir for a new one"
+                )
             TRAINING.nothing_left = True
             logger.info(f"{cfg.save_dir}: finished, nothing is changed: {reason}")
+        elif others:
+            logger.warning(
+                f"{path}: from here on the training has {others}; for a new one choose another hydra.run.dir"
+            )
     return extra_state, epoch_itr
+
+
+def _require_same_identities(trainer: Trainer) -> None:
+    """As a training that goes on requires it later, at its first update."""
+    for module in (trainer.get_model(), trainer.get_criterion()):
+        if isinstance(module, IdentityRows):
+            module.require_same_identities(f"{trainer.task.cfg.data}/train.tsv")
 
 
 def _restore(trainer: Trainer, extra_state: dict, cfg: Any) -> None:

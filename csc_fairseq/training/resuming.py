@@ -1,7 +1,9 @@
 """Before a training goes on: from which file, whether it fits, and whether there is anything left to do."""
 
 import logging
+import os
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,12 @@ BATCHING = (
     ("distributed_training", "distributed_world_size"),
 )
 """Options that decide which recordings make an epoch's n-th batch."""
+WHOLE, SINGLE = (
+    ("task", "model", "criterion"),
+    BATCHING[:2] + tuple(("optimization", name) for name in ("lr", "update_freq", "clip_norm")),
+)
+"""Options that decide what is learnt: sections of them, and others."""
+INDIFFERENT = ("_name", "cache_megabytes", "skip_bad")
 MOST_NAMED = 4
 
 
@@ -93,6 +101,33 @@ def require_average(saved: SavedTraining, cfg: Any) -> None:
             f"{saved.path}: was saved without ema.store_ema=true, so there is no average to go on with; drop the option, or choose "
             "another folder with hydra.run.dir"
         )
+
+
+def other_options(saved: SavedTraining, cfg: Any) -> str:
+    """What a training would learn from, or how, that is not as it was, with both values; "" if all is the same.
+
+    saved: its checkpoint. cfg: the options now. Paths of the same file are the same; options that only one of the two knows, of
+    another version, are not compared.
+    """
+    names = [(section, name) for section in WHOLE for name in saved.options.get(section, {}) if name not in INDIFFERENT]
+    named, seen = [], set()
+    for section, name in (*names, *SINGLE):
+        options, ours = saved.options.get(section, {}), (cfg[section] if section in cfg else None) or {}
+        if name not in options or name not in ours or name in seen:  # the model has some options of the task
+            continue
+        before, now = _comparable(options[name]), _comparable(ours[name])
+        if before != now and not (before and now and os.path.realpath(before) == os.path.realpath(now)):
+            seen.add(name)
+            named.append(f"{section}.{name}={_shown(ours[name])} (was {_shown(options[name])})")
+    more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
+    return f"{', '.join(named[:MOST_NAMED])}{more}"
+
+
+def _comparable(value: Any) -> str:
+    """A value as text, "" for null: checkpoints hold lists and enumerations in other types."""
+    if isinstance(value, Iterable) and not isinstance(value, (str, Mapping)):
+        value = [str(one) for one in value]
+    return "" if value is None else str(value)
 
 
 def in_words_of_hydra(error: Exception, path: Path, trainer: Any) -> InputError | None:

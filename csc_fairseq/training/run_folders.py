@@ -7,7 +7,7 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 
 class RunFolders(Callback):
@@ -31,7 +31,12 @@ class RunFolders(Callback):
             config.hydra.overrides.hydra.append(f"hydra.job.config.override_dirname.exclude_keys=[{names}]")
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Before fairseq reads the options, in whichever process Hydra starts the job: see `hooks.py`."""
+        """Before fairseq reads the options, in whichever process Hydra starts the job: see `hooks.py`.
+
+        Exit status 1 with one line if the data are not named.
+        """
+        if OmegaConf.is_missing(config.task, "data"):
+            sys.exit("task.data is missing: the folder with train.tsv and valid.tsv, such as task.data=manifests")
         from csc_fairseq.training.hooks import surround_fairseq
 
         surround_fairseq()

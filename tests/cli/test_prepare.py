@@ -444,6 +444,18 @@ def test_texts_of_an_earlier_manifest(tmp_path: Path, capsys: pytest.CaptureFixt
     assert out.read_bytes() == before
 
 
+def test_a_flat_folder_has_no_speakers(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    write_noise(tmp_path / "flat" / "a.wav")
+    assert main(["prepare", "folders", str(tmp_path / "flat"), "--out", str(tmp_path / "out")]) == 2
+    assert "a.wav: lies in no folder, so none says who speaks; find speakers in names" in capsys.readouterr().err
+    assert main(["prepare", "audio", str(tmp_path / "flat"), "--out", str(tmp_path / "out")]) == 2
+    assert (
+        f"--out {tmp_path}/out: expected the name of a manifest, such as {tmp_path}/out/train.tsv"
+        in capsys.readouterr().err
+    )
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("renamed", range(5))
 def test_killed_between_two_files(root: Path, out: Path, monkeypatch: pytest.MonkeyPatch, renamed: int):
     """The folder levels of another preparation: what is there afterwards fits together."""

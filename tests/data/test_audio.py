@@ -122,7 +122,9 @@ def test_files_that_are_no_audio(tmp_path: Path):
         assert fails(tmp_path / name, 0, 1).startswith("is not intact WAV, FLAC or Ogg (Opus, Vorbis): ")
     (tmp_path / "d.raw").write_bytes(bytes(2000))
     assert "raw samples" in fails(tmp_path / "d.raw", 0, 1)
-    assert fails(tmp_path, 0, 1).startswith("no such file")  # a folder
+    assert fails(tmp_path, 0, 1).startswith(
+        "is a folder, expected a recording; make a manifest of what is in it: `csc prepare"
+    )
 
 
 def test_an_empty_recording(tmp_path: Path):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.integration.running import logged, train
+from tests.integration.running import BIN, command, logged, run_script, train
 from tests.making import write_recording
 
 BROKEN = "s03/t01.flac"
@@ -97,6 +97,32 @@ def test_unknown_option_is_named(voices, tmp_path):
     process = train(voices, tmp_path / "run", "task.viewseconds=2")
     assert process.returncode == 1
     assert "viewseconds" in process.stderr and "Traceback" not in process.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--config-name", "csc_debg", "task.data=x"], "--config-name csc_debg: no such configuration; csc_fairseq has csc_base, "),
+        (["-cn=csc_debg"], "--config-name csc_debg: no such configuration; csc_fairseq has csc_base, "),
+        (["task.data=x"], "--config-name is missing; csc_fairseq has csc_base, "),
+        (["--config-name", "csc_debug"], "task.data is missing: the folder with train.tsv and valid.tsv, such as task.data="),
+    ],
+)  # fmt: skip
+def test_words_that_are_missing_or_mistyped(tmp_path, words, said):
+    process = run_script(str(BIN / "fairseq-hydra-train"), *words, cwd=tmp_path)
+    assert process.returncode == 1
+    assert process.stderr.splitlines()[-1].startswith(said) and "Traceback" not in process.stderr
+    assert not list(tmp_path.rglob("*.pt"))
+
+
+def test_configurations_of_the_user_are_found(voices, tmp_path):
+    """In a folder of their own, which the command names."""
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "mine.yaml").write_text("defaults: [_self_, csc_debug]\n")
+    words = command(voices, tmp_path / "run", "optimization.max_update=1", config="csc_debug")[2:]
+    folder = ("--config-dir", str(tmp_path / "conf"), "--config-name", "mine")
+    process = run_script(str(BIN / "fairseq-hydra-train"), *folder, *words, cwd=tmp_path)
+    assert len(logged(process)) == 1
 
 
 def test_unreadable_recording_is_skipped_if_asked(copy, tmp_path):

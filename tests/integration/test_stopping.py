@@ -58,6 +58,19 @@ def test_stops_after_the_update_and_goes_on_to_the_bit(voices, tmp_path):
     assert len(said) == 1 and "7 updates of optimization.max_update=7" in said[0]
     assert before == {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in run.rglob("*.pt")}
     assert events == sorted(path.name for path in run.rglob("events.*"))
+    # With other options, it is not what was asked for.
+    for option, said in (
+        (
+            "task.sir_low=-3",
+            "is of a finished training, which was made with other options than task.sir_low=-3.0 (was -5.0)",
+        ),
+        ("task.identity=utterance", "identities differ from the checkpoint's"),
+    ):
+        other = train(voices, run, *LIMITS, option)
+        assert other.returncode == 1 and said in other.stderr
+    assert before == {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in run.rglob("*.pt")}
+    further = train(voices, run, *LIMITS, "task.sir_low=-3", "optimization.max_update=8")
+    assert len(logged(further)) == 1 and "from here on the training has task.sir_low=-3.0 (was -5.0);" in further.stdout
 
 
 @pytest.mark.slow

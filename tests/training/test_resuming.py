@@ -1,5 +1,6 @@
 """What a training goes on from, and what it says where that does not fit."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -8,7 +9,13 @@ from omegaconf import OmegaConf
 
 from csc_fairseq.errors import InputError
 from csc_fairseq.training.checkpoint_files import LAST, saved_training
-from csc_fairseq.training.resuming import checkpoint_to_resume, finished, in_words_of_hydra, require_same_batches
+from csc_fairseq.training.resuming import (
+    checkpoint_to_resume,
+    finished,
+    in_words_of_hydra,
+    other_options,
+    require_same_batches,
+)
 from tests.training.test_checkpoint_files import saved
 
 
@@ -65,6 +72,45 @@ def test_other_batches_in_the_middle_of_an_epoch_are_refused(tmp_path):
     require_same_batches(saved_training(saved(tmp_path / "b.pt", 5, batches=0)), options(8))
     with pytest.raises(InputError, match="distributed_training.distributed_world_size=2, and now it is 1"):
         require_same_batches(saved_training(saved(tmp_path / "c.pt", 5, batches=3, ranks=2)), options(4))
+
+
+def test_other_options_are_named(tmp_path):
+    """What decides what is learnt. The same file by another path is the same, and so are lists of another type."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "link").symlink_to("data")
+    before = {
+        "task": {
+            "_name": "x",
+            "data": str(tmp_path / "data"),
+            "noise": None,
+            "sources": 2,
+            "cache_megabytes": 1,
+            "gone": 3,
+        },
+        "model": {"sources": 2, "channels": 64},
+        "optimization": {"lr": [0.1], "max_update": 5},
+    }
+    now = {
+        "task": {
+            "_name": "x",
+            "data": f"{tmp_path}/link/",
+            "noise": None,
+            "sources": 2,
+            "cache_megabytes": 2,
+            "new": 3,
+        },
+        "model": {"sources": 2, "channels": 64},
+        "optimization": {"lr": [0.1], "max_update": 9},
+    }
+    training = replace(saved_training(saved(tmp_path / "a.pt", 5)), options=before)
+    assert other_options(training, OmegaConf.create(now)) == ""
+    now["task"]["sources"] = now["model"]["sources"] = 3
+    now["task"]["noise"], now["optimization"]["lr"] = "n.tsv", [0.2]
+    found = other_options(training, OmegaConf.create(now))
+    assert found == "task.noise=n.tsv (was null), task.sources=3 (was 2), optimization.lr=[0.2] (was [0.1])"
+    now["task"]["data"], now["model"]["channels"] = str(tmp_path), 1
+    found = other_options(training, OmegaConf.create(now))
+    assert found.startswith(f"task.data={tmp_path} (was {tmp_path}/data), ") and found.endswith(" and 1 more")
 
 
 def test_other_sizes_are_named(tmp_path):

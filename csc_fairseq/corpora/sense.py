@@ -111,10 +111,11 @@ def _of_numbers(root: Path, counts: Mapping[str, int]) -> list[str]:
             f"one recording for each of {len(counts)} speakers: training on speakers needs two; choose another --speaker-level, or "
             f"train with task.identity=utterance on `csc prepare audio {root} --valid-share 0.05`"
         ]
-    if len(counts) < FEW_SPEAKERS and number > MANY_RECORDINGS * len(counts):
+    if 1 == len(counts) < number or len(counts) < FEW_SPEAKERS and number > MANY_RECORDINGS * len(counts):
+        speakers = "one speaker" if len(counts) == 1 else f"{len(counts)} speakers"
         return [
-            f"{len(counts)} speakers with {number // len(counts)} recordings each: are these folders speakers? if not, choose "
-            "another --speaker-level, or find speakers in names with `csc prepare table --speaker-regex`"
+            f"{speakers} with {number // len(counts)} recordings each: are these folders speakers? if not, choose another "
+            "--speaker-level, or find speakers in names with `csc prepare table --speaker-regex`"
         ]
     return []
 

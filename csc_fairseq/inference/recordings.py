@@ -104,9 +104,9 @@ def read_recordings(
             waveform = _from_array(item, name, sample_rate or model_rate, model_rate, resample)
             devices.add(item.device if isinstance(item, Tensor) else None)
         if len(waveform) < shortest:
+            hint = "" if isinstance(item, (str, Path)) else "; arrays are (samples) or (batch, samples)"
             raise InputError(
-                f"{name}: has {len(waveform)} samples at {model_rate} Hz, expected {shortest} at least; "
-                "arrays are (samples) or (batch, samples)"
+                f"{name}: has {len(waveform)} samples at {model_rate} Hz, expected {shortest} at least{hint}"
             )
         waveforms.append(waveform)
     if len(devices) > 1:

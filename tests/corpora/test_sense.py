@@ -56,6 +56,7 @@ def test_speakers_raise_no_doubt(folders: tuple[str, ...]):
             "mic1, mic2 at the ends of names: each utterance is there once",
         ),
         (takes("a", "b", "c", count=1), "one recording for each of 3 speakers: training on speakers needs two"),
+        (takes("all"), "one speaker with 2 recordings each: are these folders speakers? if not, choose another"),
         (takes("libri", "vox", count=201), "2 speakers with 201 recordings each: are these folders speakers?"),
     ],
 )

@@ -1,5 +1,6 @@
 """Every command of the READMEs, in the order in which they stand there, on synthetic voices."""
 
+import glob
 import json
 import re
 import shlex
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from csc_fairseq.cli.main import main
 from csc_fairseq.cli.prepare_conversations import HELP
@@ -44,7 +46,7 @@ def place(voices: Path, tmp_path: Path) -> Path:
     shutil.copytree(voices / "audio", data / "speech")
     (data / "recordings").mkdir()
     for number, recording in enumerate(sorted((data / "speech").rglob("*.flac"))):
-        shutil.copy(recording, data / "recordings" / f"{number:03}.flac")
+        write_recording(data / "recordings" / f"{number:03}.wav", soundfile.read(recording)[0])
     rows = [f"s{number:02d} {'train' if number < 5 else 'dev' if number < 8 else 'test'}" for number in range(12)]
     (data / "splits.tsv").write_text("\n".join(rows) + "\n")
     rng = np.random.default_rng(0)
@@ -56,7 +58,9 @@ def place(voices: Path, tmp_path: Path) -> Path:
             write_recording(folder / f"{Path(name).name}_{split}.wav", samples[:-1] if split == "test" else samples)
             rows.append(f"{Path(name).name}_{split}\t{split}")
         folder.with_suffix(".tsv").write_text("\n".join(rows) + "\n")
-    write_recording(tmp_path / "enrol.wav", voice(8, 0))
+    write_recording(tmp_path / "enrol.wav", voice(9, 1))
+    write_recording(tmp_path / "mixture.wav", voice(9, 1) + voice(8, 2))
+    (tmp_path / "examples").symlink_to(REPOSITORY / "examples")
     return tmp_path
 
 
@@ -73,6 +77,7 @@ SHORT_EVALUATION = ["--replicates", "20", "--seconds", "1", "--jobs", "1"]
 def run_line(line: str, place: Path) -> str:
     """Runs one command line of a README in `place` and returns what it printed."""
     words = shlex.split(line.replace("/data/", f"{place}/data/"), comments=True)
+    words = [name for word in words for name in (sorted(glob.glob(word)) if "*" in word else [word])]
     folder, around = BIN, environment()
     if words[0] == "fairseq-hydra-train":
         words += TRAINING[words[2]]
@@ -99,7 +104,7 @@ def test_tour_of_the_readme(place):
     (tour,) = [block for block in blocks if block[0] == "csc doctor"]
     printed = {line: run_line(line, place) for line in tour}
     recordings = len((place / "manifests" / "test.spk").read_text().splitlines())
-    assert np.load(place / "embeddings.npz")["embeddings"].shape == (recordings, 16)
+    assert np.load(place / "test.npz")["embeddings"].shape == (recordings, 16)
     assert len(list((place / "separated").glob("*.wav"))) == 2
     score = next(text for line, text in printed.items() if line.startswith("csc score"))
     assert -1 <= float(score.split()[0]) <= 1
@@ -107,14 +112,23 @@ def test_tour_of_the_readme(place):
     assert (place / "evaluation" / "report.html").is_file()
 
 
-def test_python_of_the_readme(trained, tmp_path):
-    run, _ = trained
-    shutil.copy(run / "checkpoints" / "checkpoint_best.pt", tmp_path / "csc.pt")
-    for name in ("enrol.wav", "mixture.wav"):
-        write_recording(tmp_path / name, voice(9, 1))
-    (code,) = re.findall(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
-    code += "\nassert embedding.shape == (16,) and talkers.shape == (2, 16) and voices.shape == (2, 40000) and -1 <= score <= 1\n"
-    subprocess.run([str(BIN / "python"), "-c", code], cwd=tmp_path, env=environment(), check=True)
+def test_own_recordings_with_the_published_model(place):
+    """What a visitor does first, as commands and in Python."""
+    (own,) = [block for block in shell_blocks("README.md") if block[0].startswith("csc embed")]
+    for line in own:
+        run_line(line, place)
+    found = np.load(place / "embeddings.npz")
+    names = sorted(str(path) for path in (place / "data" / "recordings").glob("*.wav"))
+    assert list(found["names"]) == names and found["embeddings"].shape == (len(names), 128)
+    assert len(list((place / "separated").glob("mixture_?.wav"))) == 2
+    checks = {
+        "README.md": "talkers.shape == (2, 128) and voices.shape == (2, 40000) and -1 <= score <= 1",
+        "examples/csc/pretrained/README.md": "model.streams == 2",
+    }
+    for page, check in checks.items():
+        (code,) = re.findall(r"```python\n(.*?)```", (REPOSITORY / page).read_text(), re.DOTALL)
+        code += f"\nassert embedding.shape == (128,) and {check}\n"
+        subprocess.run([str(BIN / "python"), "-c", code], cwd=place, env=environment(), check=True)
 
 
 @pytest.mark.slow
@@ -250,19 +264,23 @@ def test_other_commands_are_the_makefile_s():
     makefile = (REPOSITORY / "Makefile").read_text()
     for variable, value in re.findall(r"^(\w+) [:?]= (.*)$", makefile, re.MULTILINE):
         makefile = makefile.replace(f"$({variable})", value)
-    first, second = shell_blocks("README.md")[:2]
-    for line in first:
+    blocks = shell_blocks("README.md")
+    (targets,) = [block for block in blocks if block[0].startswith("make")]
+    (by_hand,) = [block for block in blocks if block[0].startswith("pip")]
+    assert {block[0].split()[0] for block in blocks} == {"csc", "make", "pip"}
+    for line in targets:
         assert re.search(rf"^{line.split()[1]}:", makefile, re.MULTILINE), line
-    assert any("--no-build-isolation fairseq-fixed==" in line for line in second)
+    assert any("--no-build-isolation fairseq-fixed==" in line for line in by_hand)
     for word in 'numpy cython wheel "setuptools>=77,<81" --no-build-isolation fairseq-fixed==0.12.3.1'.split():
-        assert word in makefile and any(word in line for line in second), word
+        assert word in makefile and any(word in line for line in by_hand), word
 
 
 PAGES = [
     "README.md",
+    "CONTRIBUTING.md",
     "manifests/README.md",
     *(f"docs/{name}.md" for name in ("CONVERSATIONS", "RELIABILITY")),
-    *(f"examples/csc/{name}.md" for name in ("README", "EVALUATION", "RESULTS")),
+    *(f"examples/csc/{name}.md" for name in ("README", "EVALUATION", "RESULTS", "pretrained/README")),
     *(
         f"examples/csc/results/{name}.md"
         for name in ("fine_tuned", "content", "two_cores", "label_free", "campplus", "ablations", "conversations")
@@ -270,9 +288,19 @@ PAGES = [
 ]
 
 
+def anchors(page: Path) -> set[str]:
+    """What links to the headings of a page say after the #."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page):
     text = (REPOSITORY / page).read_text()
-    targets = [target for target in re.findall(r"\]\(([^)]+)\)", text) if "://" not in target]
-    missing = [target for target in targets if not ((REPOSITORY / page).parent / target).exists()]
+    missing = []
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        name, _, anchor = target.partition("#")
+        file = (REPOSITORY / page).parent / name if name else REPOSITORY / page
+        if "://" not in target and not (file.exists() and (not anchor or anchor in anchors(file))):
+            missing.append(target)
     assert missing == [] and "@@" not in text

@@ -104,7 +104,7 @@ def _overview() -> argparse.ArgumentParser:
             ["verbs:", *(f"  {verb:10}{summary}" for verb, summary in summaries.items())]
             + [
                 "",
-                "`csc VERB --help` gives options and an example. Training: fairseq-hydra-train --config-name csc_base",
+                "`csc VERB --help` gives options and an example. Training: fairseq-hydra-train --config-name csc_small",
             ]
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,

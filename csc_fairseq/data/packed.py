@@ -9,6 +9,7 @@ import io
 import os
 import re
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -17,6 +18,7 @@ from zipfile import ZIP_STORED, BadZipFile, ZipFile
 from csc_fairseq.errors import InputError
 
 _SLICE = re.compile(r"(.+\.zip):([0-9]+):([0-9]+)", re.DOTALL)
+AHEAD = 2**20  # bytes of a slice that are asked for before they are read
 _DIGITS = 18  # of a number of bytes: no file has more, and Python refuses to convert thousands of them
 
 
@@ -84,6 +86,10 @@ def open_slice(found: Slice) -> BinaryIO:
             f"{found}: names bytes {found.offset} to {found.end} of an archive of {size}, expected some within it; it was cut off "
             "or replaced after its manifest was written: restore it, or pack the recordings again (`csc pack`)"
         )
+    # Systems read ahead where a file begins, but not where a slice does: without this, crops from a disk take a fifth longer.
+    if found.length <= AHEAD and hasattr(os, "posix_fadvise"):
+        with suppress(OSError):  # it is no more than advice
+            os.posix_fadvise(descriptor, found.offset, found.length, os.POSIX_FADV_WILLNEED)
     return cast(BinaryIO, _SliceReader(found, descriptor))  # which has all of its methods but write
 
 

@@ -26,9 +26,11 @@ def read_entries(path: str | Path) -> dict[Any, Any]:
 
     InputError: no such file, one that is damaged or no checkpoint, one that needs code to load.
     """
-    if Path(path).is_dir():
-        raise InputError(f"{path}: is a folder, expected a file of weights in it, such as checkpoint_best.pt or csc.pt")
     if not Path(path).is_file():
+        if Path(path).is_dir():
+            raise InputError(
+                f"{path}: is a folder, expected a file of weights in it, such as checkpoint_best.pt or csc.pt"
+            )
         raise InputError(f"{path}: no such file; expected a checkpoint (checkpoint_best.pt) or a bundle")
     try:
         with _Bounded(io.FileIO(path)) as file:

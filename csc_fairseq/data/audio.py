@@ -121,11 +121,12 @@ def _open(path: str | Path) -> soundfile.SoundFile:
         there = Path(path).is_file()
     except OSError as error:  # in the way there, for instance a folder that may not be entered
         raise InputError(f"{path}: cannot be read ({error.strerror}); see to its path and permissions") from error
-    if not there and Path(path).is_dir():
-        raise InputError(
-            f"{path}: is a folder, expected a recording; make a manifest of what is in it: `csc prepare audio {path} --out all.tsv`"
-        )
     if not there:
+        if Path(path).is_dir():
+            raise InputError(
+                f"{path}: is a folder, expected a recording; make a manifest of what is in it: "
+                f"`csc prepare audio {path} --out all.tsv`"
+            )
         other = alike_file(Path(path).absolute())
         found = (
             f"no file of this name, but {ascii(str(other))}, another Unicode form of it; rename one" if other else ""

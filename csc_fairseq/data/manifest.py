@@ -209,11 +209,15 @@ def _read_names(manifest: Manifest) -> Names:
     return quick_names(label_path(manifest, NAMES), len(manifest)) or Names.of(_read_beside(manifest, NAMES))
 
 
+def _no_labels(manifest: Manifest, suffix: str) -> str:
+    return f"{label_path(manifest, suffix)}: no such file; expected one label per line for the recordings of {manifest.path}"
+
+
 def _read_beside(manifest: Manifest, suffix: str) -> list[str]:
     """The lines of a label file. InputError: missing file, other length, empty line."""
     path = label_path(manifest, suffix)
     if not path.is_file():
-        raise InputError(f"{path}: no such file; expected one label per line for the recordings of {manifest.path}")
+        raise InputError(_no_labels(manifest, suffix))
     lines = read_lines(path)
     if len(lines) != len(manifest):
         raise InputError(
@@ -252,8 +256,8 @@ def identity_labels(manifest: Manifest, level: str) -> Sequence[str]:
         return _by_folder(manifest.names, _parent, lambda name: str(PurePosixPath(name).parent))
     if level == "speaker" and not label_path(manifest, suffix).is_file():
         raise InputError(
-            f"{label_path(manifest, suffix)}: no such file; expected one label per line for the recordings of {manifest.path}; "
-            "recordings without labels are trained on with --config-name csc_small_unlabelled, or task.identity=utterance"
+            f"{_no_labels(manifest, suffix)}; recordings without labels are trained on with --config-name csc_small_unlabelled, or "
+            "task.identity=utterance"
         )
     return read_labels(manifest, suffix)
 

@@ -3,7 +3,7 @@
 import logging
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,9 @@ BATCHING = (
     ("distributed_training", "distributed_world_size"),
 )
 """Options that decide which recordings make an epoch's n-th batch."""
-WHOLE, SINGLE = (
-    ("task", "model", "criterion"),
-    BATCHING[:2] + tuple(("optimization", name) for name in ("lr", "update_freq", "clip_norm")),
-)
-"""Options that decide what is learnt: sections of them, and others."""
+SECTIONS = ("task", "model", "criterion")
+OTHERS = (*BATCHING[:2], ("optimization", "lr"), ("optimization", "update_freq"), ("optimization", "clip_norm"))
+"""Options that decide what is learnt: all of these sections, but for INDIFFERENT, and others."""
 INDIFFERENT = ("_name", "cache_megabytes", "skip_bad")
 MOST_NAMED = 4
 
@@ -109,9 +107,11 @@ def other_options(saved: SavedTraining, cfg: Any) -> str:
     saved: its checkpoint. cfg: the options now. Paths of the same file are the same; options that only one of the two knows, of
     another version, are not compared.
     """
-    names = [(section, name) for section in WHOLE for name in saved.options.get(section, {}) if name not in INDIFFERENT]
+    names = [
+        (section, name) for section in SECTIONS for name in saved.options.get(section, {}) if name not in INDIFFERENT
+    ]
     named, seen = [], set()
-    for section, name in (*names, *SINGLE):
+    for section, name in (*names, *OTHERS):
         options, ours = saved.options.get(section, {}), (cfg[section] if section in cfg else None) or {}
         if name not in options or name not in ours or name in seen:  # the model has some options of the task
             continue
@@ -119,8 +119,13 @@ def other_options(saved: SavedTraining, cfg: Any) -> str:
         if before != now and not (before and now and os.path.realpath(before) == os.path.realpath(now)):
             seen.add(name)
             named.append(f"{section}.{name}={_shown(ours[name])} (was {_shown(options[name])})")
+    return _first_of(named, ", ")
+
+
+def _first_of(named: Sequence[str], separator: str) -> str:
+    """MOST_NAMED of them in one line, and how many more there are."""
     more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
-    return f"{', '.join(named[:MOST_NAMED])}{more}"
+    return f"{separator.join(named[:MOST_NAMED])}{more}"
 
 
 def _comparable(value: Any) -> str:
@@ -175,8 +180,7 @@ def _differences(path: Path, trainer: Any) -> str:
         ]
         named += [f"{name} is {'new' if name in ours else 'gone'}" for name in sorted(set(weights) ^ set(ours))]
         remedy = "train on what it was trained on"
-    more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
-    return f"{'; '.join(named[:MOST_NAMED])}{more}; {remedy}, or choose another folder with hydra.run.dir"
+    return f"{_first_of(named, '; ')}; {remedy}, or choose another folder with hydra.run.dir"
 
 
 def _size(shape: tuple[int, ...]) -> str:

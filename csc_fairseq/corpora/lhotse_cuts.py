@@ -59,20 +59,19 @@ def _cuts(path: Path) -> Iterator[Any]:
         raise InputError(f"{path}: lhotse cannot be imported ({error}); {REMEDY}") from error
     if not path.is_file():
         raise InputError(f"{path}: no such file; expected a cut set of lhotse, such as cuts.jsonl.gz")
-    number, wrong = 0, None
+    number = 0
     try:
-        for number, cut in enumerate(lhotse.CutSet.from_file(path.absolute()) or (), start=1):  # noqa: B007
+        for number, cut in enumerate(lhotse.CutSet.from_file(path.absolute()) or (), start=1):
             if not isinstance(cut, Cut):
-                wrong = type(cut).__name__
-                break
+                raise InputError(f"{path}: has a {type(cut).__name__} in place {number}, expected a cut: {SIMPLE}")
             yield cut
+    except InputError:
+        raise
     except Exception as error:  # of lhotse, gzip, json or yaml
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise InputError(
             f"{path}: cannot be read after {number} cuts ({reason}); expected a cut set of lhotse; write it again"
         ) from error
-    if wrong:
-        raise InputError(f"{path}: has a {wrong} in place {number}, expected a cut: {SIMPLE}")
 
 
 def _fault(cut: Any) -> str:

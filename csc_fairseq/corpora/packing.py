@@ -40,8 +40,8 @@ def pack(packing: Packing) -> list[Path]:
     labels = {path: packing.folder / path.name for path in _label_files(manifest)}
     dictionaries = {path: packing.folder / path.name for path in sorted(manifest.path.parent.glob("dict.*.txt"))}
     texts = {path: "".join(f"{line}\n" for line in lines).encode() for path, lines in packing.texts().items()}
-    beside = [path for path in texts if path != target]
-    _refuse_files_of_others(packing, labels, dictionaries, {path: texts[path] for path in beside})
+    beside = {path: text for path, text in texts.items() if path != target}
+    _refuse_files_of_others(packing, labels, dictionaries, beside)
     copies = labels | dictionaries
     with alone_in(packing.folder, "another `csc pack`", "choose another --out"):
         _remove_remains(packing, (*copies.values(), *texts))

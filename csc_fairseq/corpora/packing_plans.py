@@ -86,10 +86,10 @@ class Packing:
             self.target.with_suffix(f".{NAMES}"): self.names[: len(self.manifest)],
         }
         if self.mixtures is not None:
-            sources = [slices[i] for i in self.sources.ravel()]
+            count, sources = self.mixtures.count, [slices[i] for i in self.sources.ravel()]
             for suffix, texts in ((SOURCES, sources), (SOURCE_NAMES, list(self.mixtures.sources))):
-                rows = zip(*(texts[c :: self.mixtures.count] for c in range(self.mixtures.count)), strict=True)
-                files[self.target.with_suffix(f".{suffix}")] = ["\t".join(row) for row in rows]
+                rows = ["\t".join(texts[first : first + count]) for first in range(0, len(texts), count)]
+                files[self.target.with_suffix(f".{suffix}")] = rows
         return files
 
 

@@ -70,9 +70,8 @@ def recordings_at(
 ) -> list[tuple[str, list[str]]]:
     """Recordings in root/folder: (name below root, its path below `folder` in parts), by name.
 
-    form: the path that is expected below `folder`, such as "SPEAKER/CHAPTER/FILE". apart: as of
-    `find_recordings`. InputError for no recordings, and for one that
-    lies elsewhere.
+    form: the path that is expected below `folder`, such as "SPEAKER/CHAPTER/FILE". apart: as of `find_recordings`. InputError for
+    no recordings, and for one that lies elsewhere.
     """
     depth = form.count("/") + 1
     found = []

@@ -82,11 +82,8 @@ def refuse_stale(out: Path, earlier: Report | None, written: Container[str]) -> 
     Training data may hold the speakers of an earlier test set, and lists name recordings of other manifests.
     """
     for name in sorted(earlier.files) if earlier is not None else ():
-        lasting = name == SPEAKERS or Path(name).suffix in (
-            ".tsv",
-            ".trials",
-            "",
-        )  # labels are told with their manifests
+        # Labels are told with their manifests; what has no ending is a folder.
+        lasting = name == SPEAKERS or Path(name).suffix in (".tsv", ".trials", "")
         if lasting and name not in written and (out / name).exists():
             raise InputError(
                 f"{out / name}: was written by `{earlier.command}`, and this preparation does not write it; move it away with what "

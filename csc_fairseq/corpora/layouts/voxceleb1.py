@@ -37,8 +37,7 @@ def read(root: Path, lists: Path | None = None) -> Corpus:
     """Recordings of both sets, as far as they are there, and the trials whose lists are in `root` or `lists`. Session: the video.
 
     Split `all`, both sets, is there if a list of E or H has all its recordings. InputError: no recordings where they should be; no
-    table where only it tells the sets apart; a speaker whom it lacks, or of
-    another set than that of the folder.
+    table where only it tells the sets apart; a speaker whom it lacks, or of another set than that of the folder.
     """
     folders = [folder for folder in FOLDERS if (root / folder).is_dir()]
     if not folders:
